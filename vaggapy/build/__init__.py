@@ -1,0 +1,1 @@
+"""Content-addressed root file systems: the place of the container issue. Layer above `net`."""

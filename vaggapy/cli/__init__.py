@@ -1,0 +1,1 @@
+"""The command line. Owns typer. The highest layer."""

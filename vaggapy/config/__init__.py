@@ -1,0 +1,1 @@
+"""Text of vagga.yaml -> typed, immutable `Project`. Owns ruamel.yaml. Layer above `host`."""

@@ -1,0 +1,1 @@
+"""One process in its own namespaces. Owns ctypes. Layer above `config`."""

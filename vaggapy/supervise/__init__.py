@@ -1,0 +1,1 @@
+"""Many sandboxes under one policy. Layer above `build`."""
