@@ -1,0 +1,243 @@
+"""From (step, errno, source, target) to the one line that a user reads: pure.
+
+`docs/errors.md` has an entry for each name. The cause is told from where the kernel said no and from the
+kernel's settings, which the caller read at that moment (`run.facts`).
+"""
+
+from __future__ import annotations
+
+from vaggapy.errors import ExitCode, SandboxError
+from vaggapy.record import Record
+from vaggapy.sandbox.operations import inside
+from vaggapy.sandbox.spec import Failure, HostRoot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EPERM, ENOENT, EIO, ENOEXEC, EACCES, EEXIST = 1, 2, 5, 8, 13, 17
+ENOTDIR, EINVAL, ENOSPC, EROFS, ELOOP, ENOSYS, EUSERS = 20, 22, 28, 30, 40, 38, 87
+E2BIG, EAGAIN, ENOMEM, EMFILE, ETXTBSY = 7, 11, 12, 24, 26
+
+NAMES = {
+    EPERM: "operation not permitted",
+    ENOENT: "no such file or directory",
+    EIO: "input/output error",
+    E2BIG: "the argument list is too long",
+    ENOEXEC: "exec format error",
+    EAGAIN: "resource temporarily unavailable",
+    ENOMEM: "out of memory",
+    EACCES: "permission denied",
+    EEXIST: "file exists",
+    ENOTDIR: "not a directory",
+    EINVAL: "invalid argument",
+    EMFILE: "too many open files",
+    ETXTBSY: "the file is being written",
+    ENOSPC: "no space left",
+    EROFS: "read-only file system",
+    ENOSYS: "the kernel has no such call",
+    ELOOP: "too many symbolic links",
+    EUSERS: "too many users",
+}
+
+APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
+LIMITS = (
+    ("/proc/sys/user/max_user_namespaces", "user.max_user_namespaces"),
+    ("/proc/sys/user/max_mnt_namespaces", "user.max_mnt_namespaces"),
+    ("/proc/sys/user/max_pid_namespaces", "user.max_pid_namespaces"),
+)
+RANGES = (
+    "give the account ids of its own: install the package uidmap, then "
+    "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER`"
+)
+
+
+class Found(Record):
+    """Where the program's name is on the host, for the explanation of a program that is not found inside."""
+
+    path: str = ""
+    real: str = ""
+
+
+def cause(number: int) -> str:
+    """Return an errno in words."""
+    return NAMES.get(number, f"errno {number}")
+
+
+def refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
+    """Explain why the namespaces of a run could not be had."""
+    number = failure.errno
+    if failure.step in ("uid_map", "gid_map", "newuidmap", "newgidmap", "setgroups"):
+        return _map_refusal(failure, facts)
+    if failure.step != "namespaces":
+        return SandboxError(
+            f"the sandbox cannot be prepared: {failure.step}: {cause(number)}",
+            "`vagga _doctor` shows what this machine allows",
+            "sandbox-refused",
+        )
+    what = f"user namespaces are refused: {cause(number)}"
+    if number in (ENOSPC, EUSERS):
+        return _limit_refusal(what, facts)
+    if number == EINVAL:
+        return SandboxError(what, "the kernel was built without CONFIG_USER_NS; use another one", "userns-missing")
+    if number == ENOSYS:
+        return SandboxError(what, "run vagga on x86_64, aarch64 or riscv64", "userns-missing")
+    if facts.get(DEBIAN_CLONE) == "0":
+        remedy = "`sudo sysctl -w kernel.unprivileged_userns_clone=1`, and the same line in /etc/sysctl.d to keep it"
+        return SandboxError(what, remedy, "userns-sysctl")
+    if facts.get(APPARMOR) == "1":
+        return _apparmor_refusal(what)
+    return SandboxError(
+        what,
+        "a container's seccomp filter or a chroot forbids them: start the container with "
+        "`--security-opt seccomp=unconfined` (Docker, Podman) or with `--privileged`, or run outside a chroot",
+        "userns-seccomp",
+    )
+
+
+def _apparmor_refusal(what: str) -> SandboxError:
+    return SandboxError(
+        what,
+        "AppArmor restricts them: `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or install the "
+        "profile that `vagga _doctor` prints",
+        "userns-apparmor",
+    )
+
+
+def _limit_refusal(what: str, facts: Mapping[str, str]) -> SandboxError:
+    for path, name in LIMITS:
+        if facts.get(path) == "0":
+            remedy = f"{name} is 0: `sudo sysctl -w {name}=15000`, and the same in /etc/sysctl.d to keep it"
+            return SandboxError(what, remedy, "userns-limit")
+    return SandboxError(
+        what,
+        "a limit is reached: raise user.max_user_namespaces with sysctl, or nest fewer containers (33 levels)",
+        "userns-limit",
+    )
+
+
+def _map_refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
+    what = f"ids cannot be mapped: {failure.step}: {cause(failure.errno)}"
+    if facts.get(APPARMOR) == "1" and failure.errno in (EPERM, EACCES):
+        return _apparmor_refusal(what)
+    if failure.errno == EROFS:
+        return SandboxError(what, "/proc is read-only here: start the outer container with a writable /proc", "id-map")
+    return SandboxError(
+        what, "a security module or an outer container forbids it: see `vagga _doctor`, or try outside", "id-map"
+    )
+
+
+def failed_child(failure: Failure, root: HostRoot, found: Found) -> SandboxError:
+    """Explain why a child could not be started; the code is what the child counts as having exited with."""
+    match failure.step:
+        case "exec" | "interpreter":
+            return _failed_program(failure, root, found)
+        case "chdir":
+            return _failed_directory(failure, root)
+        case "setuid" | "setgid" | "setgroups":
+            what = f"id {failure.target} cannot be taken ({failure.step}): {cause(failure.errno)}"
+            return SandboxError(what, f"it is outside the ids of this run; {RANGES}", "ids-missing")
+        case "MountPoint" | "Directory" | "Tree" | "Memory" | "Rebind":
+            return _failed_mount(failure)
+        case "Devices" | "MirrorRoot" | "NewRoot" | "ReadOnly" | "Terminals" | "LockControls":
+            what = f"the root of the container cannot be made: {failure.step} {_paths(failure)}: {cause(failure.errno)}"
+            return SandboxError(what, "`vagga _doctor` shows what this machine allows", "sandbox-refused")
+        case _:
+            what = f"the sandbox cannot be made: {failure.step} {_paths(failure)}: {cause(failure.errno)}"
+            return SandboxError(what, "`vagga _doctor` shows what this machine allows", "sandbox-refused")
+
+
+def _paths(failure: Failure) -> str:
+    return " on ".join(path for path in (failure.source, failure.target) if path) or "-"
+
+
+def _failed_program(failure: Failure, root: HostRoot, found: Found) -> SandboxError:
+    program = failure.source
+    if failure.step == "interpreter":
+        return _failed_interpreter(failure, root)
+    if failure.errno in (ENOENT, ENOTDIR):
+        hidden = _hidden_place(root, program, found.path, found.real)
+        if hidden:
+            return _hidden_program(program, hidden)
+        return SandboxError(
+            f"program {program} is not found in the container",
+            "give its path, put its directory into PATH by `environ`, or install it",
+            "program-not-found",
+            ExitCode.NOT_FOUND,
+        )
+    if failure.errno == ENOEXEC:
+        remedy = "begin the script with a line like `#!/bin/sh`, or use a program for this machine"
+    elif failure.errno in (EACCES, EPERM):
+        remedy = "`chmod +x` it, and see that its directory may be entered and is not mounted noexec"
+    elif failure.errno == E2BIG:
+        remedy = "pass fewer or shorter arguments, or a smaller environment"
+    else:
+        remedy = "look at the file and its file system"
+    return SandboxError(
+        f"program {program} cannot be executed: {cause(failure.errno)}",
+        remedy,
+        "program-not-executable",
+        ExitCode.NOT_EXECUTABLE,
+    )
+
+
+def _failed_interpreter(failure: Failure, root: HostRoot) -> SandboxError:
+    program, needed = failure.source, failure.target
+    if needed and _hidden_place(root, needed):
+        return _hidden_program(program, needed)
+    missing = f"it needs {needed}, which does not exist in the container" if needed else "its loader is missing"
+    return SandboxError(
+        f"program {program} cannot be started: {missing}",
+        "correct its `#!` line or its link, or make that path visible",
+        "program-interpreter",
+        ExitCode.NOT_FOUND,
+    )
+
+
+def _hidden_program(program: str, hidden: str) -> SandboxError:
+    return SandboxError(
+        f"program {program} is not found: {hidden} lies in a home directory, and homes are hidden in the container",
+        "use `!Host {home: read-only}`, or `!Host {expose: [PATH]}`, or a program of the system",
+        "program-in-hidden-home",
+        ExitCode.NOT_FOUND,
+    )
+
+
+def _hidden_place(root: HostRoot, *paths: str) -> str:
+    """Return the first path that lies in a hidden home."""
+    for path in paths:
+        if path and any(inside(path, home) for home in root.hidden):
+            return path
+    return ""
+
+
+def _failed_directory(failure: Failure, root: HostRoot) -> SandboxError:
+    hidden = _hidden_place(root, failure.target)
+    remedy = "it is in a hidden home: use `!Host {home: read-only}`" if hidden else "create it, or correct `work-dir`"
+    return SandboxError(
+        f"work-dir {failure.target} cannot be entered: {cause(failure.errno)}",
+        remedy,
+        "work-dir",
+        ExitCode.NOT_FOUND,
+    )
+
+
+def _failed_mount(failure: Failure) -> SandboxError:
+    if failure.errno in (EROFS, EACCES, EPERM) or (failure.errno == ENOENT and not failure.source):
+        return SandboxError(
+            f"volume {failure.target} has no mount point in the container: {cause(failure.errno)}",
+            "create that directory on the host (for a path below /work: in the project), or choose another path",
+            "volume-mount-point",
+        )
+    if failure.errno == ENOENT:
+        return SandboxError(
+            f"{failure.source} cannot be seen at {failure.target}: {cause(failure.errno)}",
+            "create the one that is missing, or correct the volume",
+            "volume-source",
+        )
+    return SandboxError(
+        f"mount {_paths(failure)} fails ({failure.step}): {cause(failure.errno)}",
+        "`vagga _doctor` shows what this machine allows",
+        "sandbox-refused",
+    )

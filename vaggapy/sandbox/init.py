@@ -1,0 +1,415 @@
+"""PID 1 of one child: makes the private mounts, starts the command, reaps everything, ends with it.
+
+It stays in the run's user namespace and keeps its ids, so that the kernel's promise to kill it with the spawner
+(PR_SET_PDEATHSIG) holds; only the command's process enters a user namespace of its own, after all mounts: for
+the command they are locked. Nothing is imported here once the root has changed.
+
+Messages up the control channel: `failed` (a Failure), `terminals` (with their masters), `outer-proc`,
+`running`, `status` (the raw wait status of the command), `stopped` (the command stopped itself).
+Messages down: `signal` (number, whether it asks for the end), `suspend`, `resume`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import sys
+
+from vaggapy.record import Record, pack
+from vaggapy.sandbox import ids, linux, perform
+from vaggapy.sandbox.channel import Channel, adopt
+from vaggapy.sandbox.operations import Operation
+from vaggapy.sandbox.spec import INHERIT, PIPES, TERMINAL, Failure, IdMaps, Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Callable
+    from typing import NoReturn
+else:
+    import _signal
+
+SIGKILL = 9
+SIGCONT = 18
+SIGSTOP = 19
+SIGCHLD = 17
+HIGH_DESCRIPTOR = 16  # above everything that the command gets
+LINGER = 10  # ms between looks whether the command's group is empty, after a stop was asked for
+
+TCGETS = 0x5401
+TCSETS = 0x5402
+TIOCSCTTY = 0x540E
+TIOCSWINSZ = 0x5414
+TIOCSPTLCK = 0x40045431
+TIOCGPTPEER = 0x5441
+OPOST = 1
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+COMMAND_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+
+
+class Job(Record):
+    """What PID 1 is to do. `descriptors`: the streams that were passed, then the socket if there is one."""
+
+    operations: tuple[Operation, ...]
+    program: Program
+    maps: IdMaps
+    control: int
+    descriptors: tuple[int, ...]
+
+
+class Streams(Record):
+    """Descriptors that become 0, 1, 2 (and 3) of the command; `terminal` is the one it owns, or -1."""
+
+    chosen: tuple[int, ...]
+    terminal: int = -1
+
+
+def main(job: Job, spawner: int, fork: Callable[[int], int]) -> NoReturn:
+    """Be PID 1. `spawner` is a pidfd of the parent; `fork` is clone(2). Never returns."""
+    status = 1
+    try:
+        linux.set_parent_death_signal(SIGKILL)
+        watch = select.poll()
+        watch.register(spawner, select.POLLIN)
+        if not watch.poll(0):
+            status = _live(job, fork)
+    except perform.StepError as error:
+        adopt(job.control).send(("failed", pack(error.failure)))
+    except OSError as error:
+        failure = Failure(error.strerror or "init", error.errno or 0, str(error.filename or ""))
+        adopt(job.control).send(("failed", pack(failure)))
+    finally:
+        os._exit(status)
+
+
+def _live(job: Job, fork: Callable[[int], int]) -> int:
+    """Set everything up, start the command, and stay until it is over."""
+    linux.close_all_but((0, 1, 2, job.control, *job.descriptors))
+    control = adopt(job.control)
+    wake = wake_on_child_death()
+    if not perform.build_private(job.operations, job.maps.has_gid(perform.GROUP_TTY)):
+        control.send(("outer-proc",))
+    streams = _prepare_streams(job, control)
+    leader, failure = _start(job, streams, fork)
+    if failure is not None:
+        control.send(("failed", pack(failure)))
+        return 1
+    for fd in set(streams.chosen) - {0, 1, 2, streams.terminal}:
+        os.close(fd)
+    _let_go_of_streams()
+    control.send(("running",))
+    Init(control, wake, leader).stay()
+    return 0
+
+
+def wake_on_child_death() -> int:
+    """Return a descriptor that becomes readable when a child of this process changes."""
+    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    _signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    _signal.signal(SIGCHLD, lambda _number, _frame: None)
+    return read
+
+
+def _let_go_of_streams() -> None:
+    """Put /dev/null on 0, 1 and 2: only the command may hold the caller's streams open."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+# --- streams ----------------------------------------------------------------------------------------------------
+
+
+def _prepare_streams(job: Job, control: Channel) -> Streams:
+    """Return what the command gets as 0, 1, 2; terminals are made in the child's own /dev/pts."""
+    program = job.program
+    passed = job.descriptors
+    socket = passed[-1:] if program.socket else ()
+    if program.streams == INHERIT:
+        return Streams((0, 1, 2, *socket))
+    if program.streams == PIPES:
+        return Streams((_open_null(), passed[0], passed[1], *socket))
+    if program.streams == TERMINAL:
+        master, slave = _open_terminal(program)
+        control.send(("terminals",), (master,))
+        os.close(master)
+        os.setsid()
+        fcntl.ioctl(slave, TIOCSCTTY, 0)
+        return Streams((slave, slave, slave, *socket), terminal=slave)
+    first, out = _open_terminal(program, processed=False)
+    second, err = _open_terminal(program, processed=False)
+    control.send(("terminals",), (first, second))
+    os.close(first)
+    os.close(second)
+    return Streams((_open_null(), out, err, *socket))
+
+
+def _open_null() -> int:
+    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _open_terminal(program: Program, processed: bool = True) -> tuple[int, int]:
+    """Return master and slave of a new terminal; not `processed`: line ends pass through as written."""
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, TIOCSPTLCK, b"\0\0\0\0")
+    slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(slave, TIOCSWINSZ, window_size(program.rows, program.columns))
+    if not processed:
+        settings = bytearray(fcntl.ioctl(slave, TCGETS, bytes(60)))
+        output = int.from_bytes(settings[4:8], sys.byteorder) & ~OPOST
+        settings[4:8] = output.to_bytes(4, sys.byteorder)
+        fcntl.ioctl(slave, TCSETS, bytes(settings))
+    elif program.settings:
+        fcntl.ioctl(slave, TCSETS, program.settings)
+    if program.uid:
+        os.fchown(slave, program.uid, -1)
+    return master, slave
+
+
+def window_size(rows: int, columns: int) -> bytes:
+    """Return `struct winsize` of ioctl_tty(2)."""
+    return rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(4)
+
+
+# --- the command's process --------------------------------------------------------------------------------------
+
+
+def _start(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int, Failure | None]:
+    """Fork the command's process into its namespaces, and wait until it has executed, or not.
+
+    The report pipe closes by itself on a successful exec. It is read to its end before anything is waited for.
+    """
+    report, answer = os.pipe2(os.O_CLOEXEC)
+    mapped, go = os.pipe2(os.O_CLOEXEC)
+    pid = fork(COMMAND_NAMESPACES)
+    if pid == 0:
+        os.close(go)
+        _become(job, streams, mapped, answer)
+    os.close(answer)
+    os.close(mapped)
+    try:
+        ids.write_directly(_process_directory(pid), ids.nested_maps(job.maps))
+    except ids.MapError as error:
+        os.kill(pid, SIGKILL)
+        return pid, Failure(error.step, error.errno)
+    if streams.terminal >= 0:
+        os.setpgid(pid, pid)
+        os.tcsetpgrp(streams.terminal, pid)
+    os.write(go, b"1")
+    os.close(go)
+    with open(report, "rb") as file:
+        told = file.read()
+    if not told:
+        return pid, None
+    step, number, source, target = told.decode("utf-8", "surrogateescape").split("\0")
+    return pid, Failure(step, int(number), source, target)
+
+
+def _process_directory(pid: int) -> str:
+    """Return /proc/PID of a child, also where /proc is an outer one and counts differently: fdinfo knows."""
+    fd = os.pidfd_open(pid)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pid:"):
+                    return f"/proc/{int(line.split()[1])}"
+    finally:
+        os.close(fd)
+    return f"/proc/{pid}"
+
+
+def _become(job: Job, streams: Streams, mapped: int, answer: int) -> NoReturn:
+    """Turn this process into the command. Only system calls; every path ends in exec or `_exit`."""
+    step = ["start", "", ""]
+    kept = fcntl.fcntl(answer, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
+    try:
+        if os.read(mapped, 1):
+            _take_place(job, streams, kept, step)
+    except OSError as error:
+        told = f"{step[0]}\0{error.errno}\0{step[1]}\0{step[2]}"
+        os.write(kept, told.encode("utf-8", "surrogateescape"))
+    finally:
+        os._exit(127)
+
+
+def _take_place(job: Job, streams: Streams, kept: int, step: list[str]) -> None:
+    """Do what stands between fork and exec; `step` says where, for the report of a failure."""
+    program = job.program
+    if streams.terminal < 0:
+        os.setsid()
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR) for fd in streams.chosen]
+    for number, fd in enumerate(high):
+        os.dup2(fd, number)
+    linux.close_range(len(high), kept - 1)
+    linux.close_range(kept + 1)
+    _reset_signals()
+    step[:] = ["setgroups", "", ",".join(map(str, program.groups))]
+    if job.maps.setgroups:
+        os.setgroups(program.groups)
+    step[:] = ["setgid", "", str(program.gid)]
+    os.setresgid(program.gid, program.gid, program.gid)
+    step[:] = ["setuid", "", str(program.uid)]
+    os.setresuid(program.uid, program.uid, program.uid)
+    step[:] = ["chdir", "", program.directory]
+    os.chdir(program.directory)
+    step[:] = ["exec", program.words[0], ""]
+    _execute(program, step)
+
+
+def _reset_signals() -> None:
+    """Give the command default dispositions and an empty mask, whatever was ignored when vagga started."""
+    for number in range(1, linux.LAST_SIGNAL + 1):
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def _execute(program: Program, step: list[str]) -> None:
+    """Execute the program, looked up in the PATH that it will have; relative entries do not count.
+
+    As with a shell, one that may not be executed is passed over for a later one, but remembered.
+    """
+    name = program.words[0]
+    places = program.environ.get("PATH", DEFAULT_PATH).split(":")
+    paths = [name] if "/" in name else [f"{place}/{name}" for place in places if place.startswith("/")]
+    refused: OSError | None = None
+    for path in paths:
+        try:
+            os.execve(path, program.words, program.environ)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.lexists(path):
+                step[:] = ["interpreter", path, _interpreter(path)]
+                raise
+            if path is paths[-1] and refused is None:
+                step[:] = ["exec", name if len(paths) > 1 else path, ""]
+                raise
+        except PermissionError as error:
+            if refused is None:
+                step[:] = ["exec", path, ""]
+                refused = error
+        except OSError:
+            step[:] = ["exec", path, ""]
+            raise
+    raise refused or FileNotFoundError(errno.ENOENT, name)
+
+
+def _interpreter(path: str) -> str:
+    """Return what an existing program needs and does not find: the target of a link, or its `#!` interpreter."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return os.path.realpath(path)
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(256)
+    except OSError:
+        return ""
+    words = first[2:].split()
+    return os.fsdecode(words[0]) if first.startswith(b"#!") and words else ""
+
+
+# --- afterwards -------------------------------------------------------------------------------------------------
+
+
+class Init:
+    """The loop of PID 1: reap everybody, pass signals on, end with the command."""
+
+    __slots__ = ("_asked", "_control", "_ended", "_leader", "_stopped", "_wake")
+
+    def __init__(self, control: Channel, wake: int, leader: int) -> None:
+        """Watch over `leader`, the command's process and the leader of its group."""
+        self._control = control
+        self._wake = wake
+        self._leader = leader
+        self._asked = False  # somebody asked for the end
+        self._ended = False  # the command's own process is gone
+        self._stopped = False  # the command stopped itself, by Ctrl+Z on its own terminal
+
+    def stay(self) -> None:
+        """Return when this PID 1 may go; the kernel kills whatever is left in the namespace."""
+        watch = select.poll()
+        watch.register(self._control.fileno(), select.POLLIN)
+        watch.register(self._wake, select.POLLIN)
+        self._reap()
+        while not self._over():
+            for fd, _ in watch.poll(LINGER if self._ended else None):
+                if fd == self._wake:
+                    drain(fd)
+                elif not self._obey():
+                    return
+            self._reap()
+
+    def _over(self) -> bool:
+        """Return whether the command is over: at once by itself; with its whole group when it was asked to end.
+
+        A shell that dies first of a TERM must not take the grace away from the server that it started.
+        """
+        if not self._ended:
+            return False
+        return not self._asked or not _signal_group(self._leader, 0)
+
+    def _obey(self) -> bool:
+        """Do what the supervisor says; return False when it is gone."""
+        received = self._control.receive()
+        if received is None:
+            return False
+        match received[0]:
+            case ("signal", number, asked):
+                self._asked = self._asked or asked
+                _signal_group(self._leader, number)
+            case ("suspend",):
+                _signal_everybody(SIGSTOP)
+            case ("resume",) if self._stopped:
+                self._stopped = False
+                _signal_group(self._leader, SIGCONT)
+            case _:
+                _signal_everybody(SIGCONT)
+        return True
+
+    def _reap(self) -> None:
+        """Reap everything that is dead, and tell the supervisor of the command itself."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid != self._leader:
+                continue
+            if os.WIFSTOPPED(status):
+                self._stopped = os.WSTOPSIG(status) != SIGSTOP
+                if self._stopped:
+                    self._control.send(("stopped",))
+            else:
+                self._ended = True
+                self._control.send(("status", status))
+
+
+def drain(fd: int) -> None:
+    """Empty a wake-up descriptor."""
+    try:
+        while os.read(fd, 512):
+            pass
+    except BlockingIOError:
+        pass
+
+
+def _signal_group(leader: int, number: int) -> bool:
+    """Signal the command's process group; return False if it is empty."""
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _signal_everybody(number: int) -> None:
+    """Signal every process of the namespace but this one."""
+    try:
+        os.kill(-1, number)
+    except (ProcessLookupError, PermissionError):
+        pass

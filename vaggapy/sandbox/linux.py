@@ -1,0 +1,198 @@
+"""System calls that Python 3.11 does not have, each as a function that raises `OSError`.
+
+The only user of ctypes. Nothing is decided here: arguments go to the kernel as they come. `OSError.strerror`
+names the call, `filename` and `filename2` the source and the target, so that a failure can be told as
+(step, errno, source, target). The C library is called with the interpreter's lock held (`PyDLL`): there is one
+thread, and a raw clone must not leave a lock taken in the child.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_STRICTATIME = 1 << 24
+MNT_DETACH = 2
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH = 4
+MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_NOSUID = 2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+
+SIGCHLD = 17
+LAST_SIGNAL = 64
+
+# Numbers from 424 on are the same on every architecture.
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_SYS_CLOSE_RANGE = 436
+_SYS_MOUNT_SETATTR = 442
+_SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+_mount = _libc.mount
+_long = ctypes.c_long
+_ulong = ctypes.c_ulong
+
+
+class _MountAttr(ctypes.Structure):
+    """`struct mount_attr` of mount_setattr(2)."""
+
+    _fields_ = (  # type: ignore[mutable-override]  # ctypes reads it once; a tuple is the safer constant
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def _fail(call: str, source: str = "", target: str = "") -> NoReturn:
+    number = ctypes.get_errno()
+    raise OSError(number, call, source, None, target)
+
+
+def machine_number(numbers: dict[str, int], call: str) -> int:
+    """Return the number of a system call on this machine; ENOSYS where it is not known."""
+    number = numbers.get(os.uname().machine, 0)
+    if not number:
+        raise OSError(38, f"{call}: unknown architecture {os.uname().machine}")
+    return number
+
+
+def clone(flags: int) -> int:
+    """Fork with namespaces, clone(2): returns the child's pid, and 0 in the child.
+
+    Python's at-fork callbacks do not run: the child may do system calls and exec, or run a small loop.
+    """
+    number = machine_number(_SYS_CLONE, "clone")
+    pid: int = _syscall(_long(number), _long(flags | SIGCHLD), _long(0), _long(0), _long(0), _long(0))
+    if pid < 0:
+        _fail("clone")
+    return pid
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces, unshare(2)."""
+    if _libc.unshare(flags):
+        _fail("unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Join a namespace, setns(2). Joining a mount namespace also resets root and current directory."""
+    if _libc.setns(fd, kind):
+        _fail("setns")
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Ask for a signal when the thread that forked this process ends, PR_SET_PDEATHSIG."""
+    if _libc.prctl(PR_SET_PDEATHSIG, _ulong(number), _ulong(0), _ulong(0), _ulong(0)):
+        _fail("prctl")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """Mount a file system, mount(2)."""
+    if _mount(os.fsencode(source), os.fsencode(target), os.fsencode(kind), _ulong(flags), os.fsencode(options) or None):
+        _fail("mount", source, target)
+
+
+def make_private(target: str) -> None:
+    """Stop mounts from spreading into and out of the tree at `target`."""
+    if _mount(None, os.fsencode(target), None, _ulong(MS_REC | MS_PRIVATE), None):
+        _fail("mount private", "", target)
+
+
+def unmount(target: str, flags: int = 0) -> None:
+    """Unmount, umount2(2)."""
+    if _libc.umount2(os.fsencode(target), flags):
+        _fail("umount", "", target)
+
+
+def open_tree(path: str) -> int:
+    """Return a descriptor of a detached copy of the mounts at `path` and below (kernel 5.2)."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE
+    fd: int = _syscall(_long(_SYS_OPEN_TREE), _long(AT_FDCWD), os.fsencode(path), _long(flags))
+    if fd < 0:
+        _fail("open_tree", path)
+    return fd
+
+
+def move_mount(fd: int, source: str, target: str) -> None:
+    """Attach the detached mounts of `fd` at `target`; `source` is for the message only (kernel 5.2)."""
+    if _syscall(
+        _long(_SYS_MOVE_MOUNT),
+        _long(fd),
+        b"",
+        _long(AT_FDCWD),
+        os.fsencode(target),
+        _long(MOVE_MOUNT_F_EMPTY_PATH),
+    ):
+        _fail("move_mount", source, target)
+
+
+def set_read_only(path: str, fd: int = AT_FDCWD, recursive: bool = True) -> None:
+    """Make the mount at `path` (or of `fd` with an empty path) read-only and nosuid (kernel 5.12).
+
+    Unlike a remount it does not trip over flags that an outer namespace has locked.
+    """
+    attributes = _MountAttr(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, 0)
+    flags = (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
+    if _syscall(
+        _long(_SYS_MOUNT_SETATTR),
+        _long(fd),
+        os.fsencode(path),
+        _long(flags),
+        ctypes.byref(attributes),
+        _ulong(ctypes.sizeof(attributes)),
+    ):
+        _fail("mount_setattr", "", path)
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root and put the old one at `old`, pivot_root(2)."""
+    number = machine_number(_SYS_PIVOT_ROOT, "pivot_root")
+    if _syscall(_long(number), os.fsencode(new), os.fsencode(old)):
+        _fail("pivot_root", "", new)
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    """Close every descriptor from `first` to `last` (kernel 5.9)."""
+    if first > last:
+        return
+    if _syscall(_long(_SYS_CLOSE_RANGE), _ulong(first), _ulong(last), _ulong(0)):
+        _fail("close_range")
+
+
+def close_all_but(keep: tuple[int, ...]) -> None:
+    """Close every descriptor that is not in `keep`."""
+    first = 0
+    for fd in sorted(set(keep)):
+        close_range(first, fd - 1)
+        first = fd + 1
+    close_range(first)

@@ -1,0 +1,299 @@
+"""Turn a `Sandbox` into ordered operations: pure. `perform.py` carries them out, in the order given.
+
+Two lists. `template` is done once for all children that have the same sandbox: the root, `/dev`, the project.
+`private` is done for each child by its PID 1: what no two children may share. Both happen before the
+command's process enters its own user namespace, so that every mount in them is locked for the command: it can
+neither write through, nor uncover, nor unmount them, even as root (reference: kernel, mount locking).
+"""
+
+from __future__ import annotations
+
+from vaggapy.record import Record
+from vaggapy.sandbox.spec import Bind, HostRoot, Sandbox, Tmpfs
+
+MEBIBYTE = 1024 * 1024
+WORK = "/work"
+STAGING = "/dev/.vagga"
+TEMPORARY_SIZE = 100 * MEBIBYTE
+HIDDEN_SIZE = 4096
+
+# Made for each child alone; what is to appear below them is bound by PID 1, from the staging directory.
+PRIVATE_PLACES = ("/tmp", "/run", "/dev/shm")
+
+# Top-level names of the host that the new root does not take over.
+OWN_NAMES = ("dev", "home", "lost+found", "proc", "root", "run", "sys", "tmp", "work")
+HOME_NAMES = ("home", "root")
+
+DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+DEVICE_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+
+# Writable by the real root: through core_pattern and the like it would command the host.
+KERNEL_CONTROLS = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/driver",
+    "/proc/dynamic_debug",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/mtrr",
+    "/proc/scsi",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
+
+# A directory that is one of these, or holds one of these, is never hidden as somebody's home.
+SYSTEM_NAMES = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "opt", "proc", "run", "sbin", "sys", "usr", "var")
+
+
+class NewRoot(Record):
+    """Enter an empty root in memory. Sources were opened before: what follows cannot reach the host by a link."""
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return "enter an empty root in memory"
+
+
+class Directory(Record):
+    """Make a directory and its missing parents."""
+
+    target: str
+    mode: int = 0o755
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"directory {self.target}"
+
+
+class MountPoint(Record):
+    """Make an empty file or directory, whichever `source` on the host is, where something will be bound."""
+
+    source: str
+    target: str
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"mount point {self.target} for {self.source}"
+
+
+class Symlink(Record):
+    """Make a symbolic link."""
+
+    target: str
+    text: str
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"link {self.target} -> {self.text}"
+
+
+class MirrorRoot(Record):
+    """Bind every entry of the host's root read-only, but for the `skipped` names; links are made anew."""
+
+    skipped: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"bind the host's root without {', '.join(self.skipped)}"
+
+
+class Tree(Record):
+    """Bind `source` of the host, with all mounts below it, at `target`."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    optional: bool = False
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"bind {self.source} at {self.target}{' read-only' if self.read_only else ''}"
+
+
+class Memory(Record):
+    """Mount an empty file system in memory of at most `size` bytes."""
+
+    target: str
+    size: int
+    mode: int = 0o755
+    directories: tuple[tuple[str, int], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    read_only: bool = False
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"memory file system at {self.target}, {self.size} bytes, mode {self.mode:o}"
+
+
+class Devices(Record):
+    """Fill `/dev` with the harmless devices of the host."""
+
+    names: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"devices {', '.join(self.names)}"
+
+
+class ReadOnly(Record):
+    """Make everything that is mounted so far read-only, recursively."""
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return "everything so far read-only"
+
+
+class Processes(Record):
+    """Mount a `/proc` of the child's own; keep the outer one where the kernel refuses."""
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return "own /proc"
+
+
+class LockControls(Record):
+    """Make the kernel's controls in `/proc` read-only, where uid 0 is the machine's real root."""
+
+    paths: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"read-only {', '.join(self.paths)} for the real root"
+
+
+class Terminals(Record):
+    """Mount a `/dev/pts` of the child's own."""
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return "own /dev/pts"
+
+
+class Rebind(Record):
+    """Bind what the template put at `staged` to its place below a private directory."""
+
+    staged: str
+    target: str
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"bind {self.staged} at {self.target}"
+
+
+Operation = (
+    NewRoot
+    | Directory
+    | MountPoint
+    | Symlink
+    | MirrorRoot
+    | Tree
+    | Memory
+    | Devices
+    | ReadOnly
+    | Processes
+    | LockControls
+    | Terminals
+    | Rebind
+)
+
+
+def inside(path: str, directory: str) -> bool:
+    """Return whether `path` is `directory` or lies below it."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def may_hide(directory: str) -> bool:
+    """Return whether hiding `directory` as a home leaves the system whole: never `/`, `/usr`, `/var` and the like."""
+    parts = [part for part in directory.split("/") if part]
+    if not directory.startswith("/") or not parts:
+        return False
+    return parts[0] not in SYSTEM_NAMES or (parts[0] in ("opt", "var", "usr") and len(parts) > 2 and "home" in parts)
+
+
+def template(sandbox: Sandbox) -> tuple[Operation, ...]:
+    """Return what is done once for all children with this sandbox.
+
+    The order matters: mount points while the new root is writable, the host's trees, then read-only for all of
+    that, then what stays writable, then `/proc` (bound after the read-only, or no child can mount its own).
+    """
+    root = sandbox.root
+    shared, staged = _shared_binds(sandbox)
+    return (
+        NewRoot(),
+        *(Directory(f"/{name}") for name in ("dev", "home", "proc", "root", "run", "sys", "tmp", "work")),
+        MirrorRoot(OWN_NAMES if root.hidden else tuple(n for n in OWN_NAMES if n not in HOME_NAMES)),
+        *(Memory(path, HIDDEN_SIZE) for path in _hidden_below_mirror(root)),
+        Tree("/sys", "/sys", optional=True),
+        Memory("/dev", MEBIBYTE),
+        Devices(DEVICES),
+        *(Symlink(f"/dev/{name}", text) for name, text in DEVICE_LINKS),
+        *(Directory(f"/dev/{name}") for name in ("pts", "shm")),
+        *(MountPoint(bind.source, bind.target) for bind in shared if not inside(bind.target, WORK)),
+        *(Directory(mount.target) for mount in sandbox.mounts if _is_shared_tmpfs(mount)),
+        *(MountPoint(bind.source, f"{STAGING}/{n}") for n, bind in enumerate(staged)),
+        ReadOnly(),
+        Tree(sandbox.project, WORK),
+        *(Tree(bind.source, bind.target, bind.read_only) for bind in shared),
+        *(Tree(bind.source, f"{STAGING}/{n}", bind.read_only) for n, bind in enumerate(staged)),
+        Tree("/proc", "/proc"),
+    )
+
+
+def private(sandbox: Sandbox) -> tuple[Operation, ...]:
+    """Return what PID 1 of each child does in its own mount namespace, inside the new root."""
+    _, staged = _shared_binds(sandbox)
+    volumes = {mount.target for mount in sandbox.mounts}
+    made: list[Operation] = [Processes(), LockControls(KERNEL_CONTROLS), Terminals()]
+    if "/tmp" not in volumes:
+        made.append(Memory("/tmp", TEMPORARY_SIZE, 0o1777))
+    if "/run" not in volumes:
+        made.append(Memory("/run", TEMPORARY_SIZE, 0o755, (("shm", 0o1777), ("lock", 0o1777))))
+    if "/dev/shm" not in volumes:
+        made.append(Memory("/dev/shm", TEMPORARY_SIZE, 0o1777))
+    late: list[tuple[str, Operation]] = [
+        (bind.target, Rebind(f"{STAGING}/{n}", bind.target)) for n, bind in enumerate(staged)
+    ]
+    for mount in sandbox.mounts:
+        match mount:
+            case Tmpfs(target, size, mode, directories, files, read_only):
+                late.append((target, Memory(target, size, mode, directories, files, read_only)))
+            case Bind():
+                pass
+    made += [operation for _, operation in sorted(late, key=lambda pair: pair[0])]
+    return tuple(made)
+
+
+def _shared_binds(sandbox: Sandbox) -> tuple[tuple[Bind, ...], tuple[Bind, ...]]:
+    """Return the binds that the template makes, and those that it can only prepare for PID 1.
+
+    A target below something private, the child's own `/tmp` or a memory volume, exists only in the child.
+    """
+    private_places = PRIVATE_PLACES + tuple(m.target for m in sandbox.mounts if isinstance(m, Tmpfs))
+    binds: list[Bind] = [Bind(path, path) for path in sandbox.root.exposed]
+    if not inside(sandbox.project, WORK):
+        binds.append(Bind(sandbox.project, sandbox.project, read_only=False))
+    binds += [mount for mount in sandbox.mounts if isinstance(mount, Bind)]
+    staged = tuple(b for b in binds if any(inside(b.target, place) for place in private_places))
+    shared = tuple(b for b in binds if b not in staged)
+    return tuple(sorted(shared, key=lambda bind: bind.target)), tuple(sorted(staged, key=lambda bind: bind.target))
+
+
+def _is_shared_tmpfs(mount: Bind | Tmpfs) -> bool:
+    """Return whether the template must make the mount point of a memory volume."""
+    return (
+        isinstance(mount, Tmpfs)
+        and mount.target not in PRIVATE_PLACES
+        and not any(inside(mount.target, place) for place in (*PRIVATE_PLACES, WORK))
+    )
+
+
+def _hidden_below_mirror(root: HostRoot) -> tuple[str, ...]:
+    """Return the hidden homes that are not covered by leaving out `/home` and `/root`."""
+    covered = tuple(f"/{name}" for name in OWN_NAMES)
+    return tuple(sorted(path for path in root.hidden if not any(inside(path, place) for place in covered)))

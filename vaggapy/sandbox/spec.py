@@ -1,0 +1,115 @@
+"""What one child's sandbox is to be: data only, made by `plan`, read by `operations`, `run` and `init`.
+
+Host paths and paths inside the container are absolute strings; the field names say which. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from vaggapy.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class HostRoot(Record):
+    """The host's own root, read-only.
+
+    `hidden`: host directories that show as empty (homes). `exposed`: host paths that stay visible wherever
+    they lie, even below a hidden or private directory.
+    """
+
+    hidden: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+
+
+class Bind(Record):
+    """A host path `source` seen at `target` inside."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+class Tmpfs(Record):
+    """A private file system in memory at `target`; `directories` are (path, mode), `files` (path, content)."""
+
+    target: str
+    size: int
+    mode: int
+    directories: tuple[tuple[str, int], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    read_only: bool = False
+
+
+class Sandbox(Record):
+    """Everything that a child sees. `mounts` are the volumes, sorted by target."""
+
+    root: HostRoot
+    project: str
+    mounts: tuple[Bind | Tmpfs, ...] = ()
+
+
+INHERIT = "inherit"
+PIPES = "pipes"
+TERMINAL = "terminal"
+TERMINALS = "terminals"
+
+
+class Program(Record):
+    """The process to run inside, after the sandbox is made.
+
+    `words`: the command line; word 0 without a slash is looked up in the PATH of `environ`, inside.
+    `streams`: INHERIT (the caller's 0, 1, 2), PIPES (output to two pipes, input empty), TERMINAL (it owns a
+    terminal of its own) or TERMINALS (output to two terminals, input empty).
+    `rows`, `columns`: size of the terminals; `settings`: what TCGETS gave for the caller's terminal, or empty.
+    `socket`: a listening socket was passed, to become descriptor 3.
+    """
+
+    words: tuple[str, ...]
+    environ: Mapping[str, str]
+    directory: str
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    streams: str = INHERIT
+    rows: int = 24
+    columns: int = 80
+    settings: bytes = b""
+    socket: bool = False
+
+
+class Launch(Record):
+    """One spawn: a sandbox and the program in it."""
+
+    sandbox: Sandbox
+    program: Program
+
+
+class Extent(Record):
+    """Ids `inside .. inside + count - 1` of a namespace are `outside ..` of its parent."""
+
+    inside: int
+    outside: int
+    count: int
+
+
+class IdMaps(Record):
+    """The ids of a run. `setgroups` is False where the kernel demands that it be denied (single ids)."""
+
+    uids: tuple[Extent, ...]
+    gids: tuple[Extent, ...]
+    setgroups: bool = True
+
+    def has_gid(self, gid: int) -> bool:
+        """Return whether group `gid` exists inside."""
+        return any(extent.inside <= gid < extent.inside + extent.count for extent in self.gids)
+
+
+class Failure(Record):
+    """A step of a sandbox that failed: what, errno, and the two paths it was about (or empty)."""
+
+    step: str
+    errno: int
+    source: str = ""
+    target: str = ""
