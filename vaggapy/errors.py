@@ -58,6 +58,11 @@ class Problem(Record):
 def one_line(what: str, remedy: str, name: str) -> str:
     """Return `what (remedy) [name]`, with line ends and control characters made visible."""
     text = f"{what} ({remedy}) [{name}]" if remedy else f"{what} [{name}]"
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    """Return `text` with line ends and control characters written as escapes."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

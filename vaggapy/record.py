@@ -31,17 +31,18 @@ class RecordType(type):
 
     def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> RecordType:
         """Create the class; fields of the base records come first."""
-        own = [field for field, kind in body.get("__annotations__", {}).items() if not kind.startswith("ClassVar")]
+        declared = [field for field, kind in body.get("__annotations__", {}).items() if not kind.startswith("ClassVar")]
         defaults: dict[str, Any] = {}
         fields: tuple[str, ...] = ()
         for parent in bases:
             fields += getattr(parent, "_fields", ())
             defaults.update(getattr(parent, "_defaults", {}))
-        for field in own:
+        for field in declared:
             if field in body:
                 defaults[field] = body.pop(field)
-        body["__slots__"] = tuple(own)
-        body["_fields"] = body["__match_args__"] = fields + tuple(own)
+        own = tuple(field for field in declared if field not in fields)
+        body["__slots__"] = own
+        body["_fields"] = body["__match_args__"] = fields + own
         body["_defaults"] = defaults
         return super().__new__(mcs, name, bases, body)
 
@@ -136,7 +137,11 @@ def unpack(data: Any, classes: Mapping[str, type[Record]]) -> Any:
 
 def records(namespace: Mapping[str, Any]) -> dict[str, type[Record]]:
     """Return the record classes of a module's `vars()` by name, for `unpack`."""
-    return {name: value for name, value in namespace.items() if isinstance(value, RecordType) and value is not Record}
+    return {
+        name: value
+        for name, value in namespace.items()
+        if isinstance(value, type) and issubclass(value, Record) and value is not Record
+    }
 
 
 def as_json(value: Any) -> Any:
@@ -149,4 +154,6 @@ def as_json(value: Any) -> Any:
         return [as_json(item) for item in value]
     if isinstance(value, dict):
         return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        return value.hex()
     return value

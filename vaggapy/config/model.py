@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+COMPATIBLE_WITH = "0.8.1"
+"""The version of the original vagga whose files we understand; `minimum-vagga` is compared with it."""
+
 MEBIBYTE = 1024 * 1024
 
 STOP_ON_FAILURE = "stop-on-failure"

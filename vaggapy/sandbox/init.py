@@ -5,7 +5,7 @@ It stays in the run's user namespace and keeps its ids, so that the kernel's pro
 the command they are locked. Nothing is imported here once the root has changed.
 
 Messages up the control channel: `failed` (a Failure), `terminals` (with their masters), `outer-proc`,
-`running`, `status` (the raw wait status of the command), `stopped` (the command stopped itself).
+`running`, `status` (the raw wait status of the command), `stopped` (Ctrl+Z on its own terminal stopped it).
 Messages down: `signal` (number, whether it asks for the end), `suspend`, `resume`.
 """
 
@@ -21,7 +21,7 @@ from vaggapy.record import Record, pack
 from vaggapy.sandbox import ids, linux, perform
 from vaggapy.sandbox.channel import Channel, adopt
 from vaggapy.sandbox.operations import Operation
-from vaggapy.sandbox.spec import INHERIT, PIPES, TERMINAL, Failure, IdMaps, Program
+from vaggapy.sandbox.spec import INHERIT, OUTPUT, PIPES, TERMINAL, Failure, IdMaps, Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def _prepare_streams(job: Job, control: Channel) -> Streams:
     socket = passed[-1:] if program.socket else ()
     if program.streams == INHERIT:
         return Streams((0, 1, 2, *socket))
+    if program.streams == OUTPUT:
+        return Streams((_open_null(), 1, 2, *socket))
     if program.streams == PIPES:
         return Streams((_open_null(), passed[0], passed[1], *socket))
     if program.streams == TERMINAL:
@@ -315,7 +317,7 @@ def _interpreter(path: str) -> str:
 class Init:
     """The loop of PID 1: reap everybody, pass signals on, end with the command."""
 
-    __slots__ = ("_asked", "_control", "_ended", "_leader", "_stopped", "_wake")
+    __slots__ = ("_asked", "_control", "_ended", "_leader", "_wake")
 
     def __init__(self, control: Channel, wake: int, leader: int) -> None:
         """Watch over `leader`, the command's process and the leader of its group."""
@@ -324,7 +326,6 @@ class Init:
         self._leader = leader
         self._asked = False  # somebody asked for the end
         self._ended = False  # the command's own process is gone
-        self._stopped = False  # the command stopped itself, by Ctrl+Z on its own terminal
 
     def stay(self) -> None:
         """Return when this PID 1 may go; the kernel kills whatever is left in the namespace."""
@@ -360,9 +361,6 @@ class Init:
                 _signal_group(self._leader, number)
             case ("suspend",):
                 _signal_everybody(SIGSTOP)
-            case ("resume",) if self._stopped:
-                self._stopped = False
-                _signal_group(self._leader, SIGCONT)
             case _:
                 _signal_everybody(SIGCONT)
         return True
@@ -379,8 +377,7 @@ class Init:
             if pid != self._leader:
                 continue
             if os.WIFSTOPPED(status):
-                self._stopped = os.WSTOPSIG(status) != SIGSTOP
-                if self._stopped:
+                if os.WSTOPSIG(status) != SIGSTOP:
                     self._control.send(("stopped",))
             else:
                 self._ended = True

@@ -51,6 +51,7 @@ class Sandbox(Record):
 
 
 INHERIT = "inherit"
+OUTPUT = "output"
 PIPES = "pipes"
 TERMINAL = "terminal"
 TERMINALS = "terminals"
@@ -60,8 +61,9 @@ class Program(Record):
     """The process to run inside, after the sandbox is made.
 
     `words`: the command line; word 0 without a slash is looked up in the PATH of `environ`, inside.
-    `streams`: INHERIT (the caller's 0, 1, 2), PIPES (output to two pipes, input empty), TERMINAL (it owns a
-    terminal of its own) or TERMINALS (output to two terminals, input empty).
+    `streams`: INHERIT (the caller's 0, 1, 2), OUTPUT (the caller's 1 and 2, input empty), PIPES (output to two
+    pipes, input empty), TERMINAL (it owns a terminal of its own) or TERMINALS (output to two terminals, input
+    empty).
     `rows`, `columns`: size of the terminals; `settings`: what TCGETS gave for the caller's terminal, or empty.
     `socket`: a listening socket was passed, to become descriptor 3.
     """

@@ -1,0 +1,60 @@
+"""What every integration test stands on: a project in a fresh directory, a way to run vagga, and the census.
+
+The census is the promise «nothing survives», checked after each test: this process is made a child subreaper, so
+whatever a run leaves behind becomes its descendant, in whatever session or namespace it hides. After a test
+there must be no descendant, no new mount, no new file outside the test's own directory, no new descriptor.
+
+With VAGGA_MUST_WORK=1 a test that needs something from the machine fails where it would be skipped.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.runs import Project, command_line, deadline, descendants, descriptors, files, reap
+
+PR_SET_CHILD_SUBREAPER = 36
+CENSUS_PATIENCE = 3.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Adopt orphans, for the census."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def census() -> Iterator[None]:
+    """Count what is there before and after each test."""
+    mounts, names = Path("/proc/self/mountinfo").read_text(), files()
+    before = descendants(os.getpid())
+    open_before = len(descriptors())
+    yield
+    going = deadline(CENSUS_PATIENCE)
+    while (left := set(descendants(os.getpid())) - set(before)) and going():
+        reap()
+        time.sleep(0.01)
+    survivors = {pid: f"{name} {command_line(pid)}" for pid, name in descendants(os.getpid()).items() if pid in left}
+    for pid in survivors:
+        os.kill(pid, signal.SIGKILL)
+    reap()
+    assert not survivors, f"survivors: {survivors}"
+    assert Path("/proc/self/mountinfo").read_text() == mounts, "a mount was left"
+    assert not files() - names, "a file was left"
+    assert len(descriptors()) <= open_before, "the test itself leaks descriptors"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return an empty project outside of /home, with a home of its own."""
+    directory = tmp_path / "project"
+    home = tmp_path / "home"
+    directory.mkdir()
+    home.mkdir()
+    return Project(directory, home)

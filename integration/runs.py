@@ -1,0 +1,212 @@
+"""What integration tests are written with: waiting, looking at processes, a project and its runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+VAGGA = (sys.executable, "-m", "vaggapy")
+HOST = "containers:\n  host:\n    setup: [!Host]\n"
+
+
+def must_work() -> bool:
+    """Return whether a missing feature of the machine is a failure."""
+    return os.environ.get("VAGGA_MUST_WORK") == "1"
+
+
+def need(condition: bool, what: str) -> None:
+    """Skip the test where the machine lacks something, or fail if it must not."""
+    if not condition:
+        if must_work():
+            pytest.fail(f"VAGGA_MUST_WORK=1, but {what}")
+        pytest.skip(what)
+
+
+def deadline(seconds: float = 10.0) -> Callable[[], bool]:
+    """Return a function that is true until the time is over; for waiting loops with a bound."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() < end
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+    """Poll until `condition` holds; fail after `seconds`."""
+    going = deadline(seconds)
+    while not condition():
+        if not going():
+            pytest.fail(f"waited {seconds} s in vain: {what}")
+        time.sleep(0.005)
+
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+
+def processes() -> dict[int, tuple[int, str, str]]:
+    """Return pid -> (ppid, state letter, name) of every process that /proc shows."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                text = Path(f"/proc/{entry}/stat").read_text(errors="replace")
+            except OSError:
+                continue
+            name = text[text.index("(") + 1 : text.rindex(")")]
+            rest = text[text.rindex(")") + 2 :].split()
+            found[int(entry)] = (int(rest[1]), rest[0], name)
+    return found
+
+
+def descendants(root: int) -> dict[int, str]:
+    """Return pid -> name of all processes below `root`, zombies included."""
+    table = processes()
+    below: dict[int, str] = {}
+    added = True
+    while added:
+        added = False
+        for pid, (parent, state, name) in table.items():
+            if pid not in below and (parent == root or parent in below):
+                below[pid] = f"{name} ({state})"
+                added = True
+    return below
+
+
+def command_line(pid: int) -> str:
+    """Return the words of a process, or "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def files() -> set[str]:
+    """Return the names in the places where a run could leave something, but for the tests' own directories."""
+    found = set()
+    for place in (tempfile.gettempdir(), "/tmp", "/dev/shm", "/run", os.path.expanduser("~")):
+        if os.path.isdir(place):
+            found |= {f"{place}/{name}" for name in os.listdir(place) if not name.startswith(("pytest-", "."))}
+    return found
+
+
+# --- a project and its runs -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    """The end of one run."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+@dataclass
+class Running:
+    """A run that goes on: `process` is the supervisor."""
+
+    process: subprocess.Popen[bytes]
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal(self, number: int) -> None:
+        """Signal the supervisor only."""
+        self.process.send_signal(number)
+
+    def finish(self, seconds: float = 20.0) -> Result:
+        """Wait for the end."""
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            below = {pid: command_line(pid) for pid in descendants(self.pid)}
+            self.process.kill()
+            out, err = self.process.communicate()
+            pytest.fail(f"still running after {seconds} s: {below}\n{out!r}\n{err!r}")
+        return Result(
+            self.process.returncode,
+            (out or b"").decode(errors="replace"),
+            (err or b"").decode(errors="replace"),
+            time.monotonic() - self.begun,
+        )
+
+    def spawner(self) -> int:
+        """Return the pid of the spawner: the supervisor's only child while a stage runs."""
+        wait_until(lambda: self._children(self.pid), "the spawner")
+        (pid,) = self._children(self.pid)
+        return pid
+
+    def inits(self) -> list[int]:
+        """Return the pids of the children's PID 1, as this process sees them."""
+        return sorted(self._children(self.spawner()))
+
+    @staticmethod
+    def _children(pid: int) -> list[int]:
+        return [child for child, (parent, state, _) in processes().items() if parent == pid and state != "Z"]
+
+
+class Project:
+    """A directory with a vagga.yaml; `directory` is what is seen as /work."""
+
+    def __init__(self, directory: Path, home: Path) -> None:
+        self.directory = directory
+        self.home = home
+        self.environ = {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": str(home),
+            "XDG_CACHE_HOME": str(home / ".cache"),
+            "TERM": "dumb",
+        }
+
+    def write(self, commands: str, containers: str = HOST) -> None:
+        """Write vagga.yaml: `commands` is the text below `commands:`, indented by two spaces."""
+        (self.directory / "vagga.yaml").write_text(f"{containers}commands:\n{commands}")
+
+    def start(
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        pass_fds: Sequence[int] = (),
+        **more: bool,
+    ) -> Running:
+        """Start `vagga WORDS` and return while it runs."""
+        process = subprocess.Popen(
+            [*VAGGA, *words],
+            cwd=cwd or self.directory,
+            env={**self.environ, **(environ or {})},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=pass_fds,
+            start_new_session=more.get("start_new_session", False),
+            restore_signals=more.get("restore_signals", True),
+        )
+        return Running(process)
+
+    def run(self, *words: str, seconds: float = 20.0, **how: object) -> Result:
+        """Run `vagga WORDS` to its end."""
+        return self.start(*words, **how).finish(seconds)  # type: ignore[arg-type]  # passed on as they come

@@ -1,0 +1,185 @@
+"""`vagga --help` and the built-in commands: typer lays out the help texts, `builtin.py` does the work.
+
+typer parses nothing here. `argv.py` reads every command line, so that errors are worded the same everywhere and the
+start of an ordinary command does not load typer; the functions below only declare what the help texts show. A test
+compares them with the tables of `argv.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+
+import typer
+
+from vaggapy.cli import builtin
+from vaggapy.cli.listing import BUILTINS, unknown_command
+from vaggapy.config.model import Project
+from vaggapy.errors import ExitCode, VaggaError
+
+INTRODUCTION = """\
+Run the commands that a project's vagga.yaml names, each process in Linux namespaces of its own.
+
+The project is the nearest directory, from the current one upwards, that holds a vagga.yaml.
+
+\b
+  vagga                   list the project's commands
+  vagga COMMAND           run one of them; what follows is for the command
+  vagga COMMAND --help    say what it does and which options it takes (where
+                          the program takes arguments, --help goes to it)
+
+Options of vagga itself come before the command. Commands that begin with _ are built in.
+"""
+
+CLOSING = """\
+\b
+Exit code: that of the command. vagga's own are
+  121  unknown command          125  a dependency is not met
+  122  wrong command line       126  vagga.yaml is wrong or missing
+  124  no sandbox possible      127  no such program, or nothing to run
+
+\b
+More in the directory docs of vaggapy:
+  config.md       the keys of vagga.yaml
+  supervision.md  what is stopped when, and which exit code follows
+  errors.md       each error, by the [name] at the end of its line
+"""
+
+LIST_CLOSING = """\
+If vagga.yaml is missing or wrong, the built-in commands are listed, stderr says why, and the exit code is 126.
+"""
+
+DOCTOR_CLOSING = "The exit code is 0 if everything that vagga needs works, else 124."
+
+RUN_INTRODUCTION = """\
+Run a program in a container.
+
+CONTAINER is one that vagga.yaml names, PROGRAM a path or a name. All words after PROGRAM are for the program, and
+the exit code is that of the program.
+"""
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    help=INTRODUCTION,
+    epilog=CLOSING,
+    subcommand_metavar="[COMMAND [ARGUMENTS]...]",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def dispatch(name: str, words: tuple[str, ...], load: Callable[[], Project], color: str = "auto") -> int:
+    """Do what `--help` or a built-in command with these words asks for and return the exit code.
+
+    `load` reads the project; it is called only where the project matters. `color` is that of the global options.
+    Of `_run`, only the help is here: running is the work of `main.py`.
+
+    Raises:
+        UsageError: the words are wrong; exit code 122, for `_list` 2.
+        CommandError: there is no built-in command of that name; exit code 121.
+    """
+    if name == "--help":
+        _print(help_text())
+        return ExitCode.OK
+    if name == "_list":
+        flags = builtin.list_flags(words)
+        if flags is not None:
+            return builtin.list_project(flags, load)
+    elif name == "_doctor":
+        if not builtin.doctor_help(words):
+            return builtin.doctor(color)
+    elif name not in BUILTINS:
+        raise unknown_command(name, _project(load))
+    _print(help_text(name))
+    return ExitCode.OK
+
+
+def help_text(*path: str) -> str:
+    """Return the help of vagga or of the built-in command that `path` names, as wide as the terminal, 80 at most."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        app([*path, "--help"], prog_name="vagga", standalone_mode=False)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def run_help() -> str:
+    """Return the text for `vagga _run --help`."""
+    return help_text("_run")
+
+
+def _project(load: Callable[[], Project]) -> Project | None:
+    """Return the project, or None where it cannot be read: only a suggestion is lost."""
+    try:
+        return load()
+    except VaggaError:
+        return None
+
+
+def _print(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _flag(names: str, text: str) -> bool:
+    """Declare a flag; the value is typer's description of it, which stands where a default would."""
+    flag: bool = typer.Option(False, *names.split(), help=text, show_default=False)
+    return flag
+
+
+def _value(names: str, metavar: str, text: str) -> str:
+    """Declare an option with a value; as for `_flag`."""
+    value: str = typer.Option("", *names.split(), metavar=metavar, help=text, show_default=False)
+    return value
+
+
+@app.callback()
+def _vagga(
+    file: str = _value("-f --file", "FILE", "Use this file instead of looking for vagga.yaml."),
+    environ: str = _value(
+        "-E --env --environ",
+        "NAME=VALUE",
+        "Set a variable for the command; NAME alone ignores your VAGGAENV_NAME. Repeatable.",
+    ),
+    use_env: str = _value("-e --use-env", "NAME", "Copy a variable of yours, empty if you have none. Repeatable."),
+    dry_run: bool = _flag("--dry-run", "Print as JSON what would be done, and do nothing."),
+    prefix: bool = _flag(
+        "--prefix/--no-prefix", "Write lines as 'child | text', also where output is not a terminal; or never."
+    ),
+    no_log_prefix: bool = _flag("--no-log-prefix", "The same as --no-prefix."),
+    color: str = _value("--color", "WHEN", "Use colors: auto (on a terminal), always or never."),
+    no_color: bool = _flag("--no-color", "The same as --color=never."),
+    no_network: bool = _flag(
+        "--no-network --no-net --isolate-network", "Run without network: a namespace with a loopback interface only."
+    ),
+    no_prerequisites: bool = _flag("--no-prerequisites", "Do not run the command's prerequisites first."),
+    status_fd: str = _value(
+        "--status-fd", "N", "Write a JSON record for each start and exit to the open file descriptor N."
+    ),
+    ignore_owner_check: bool = _flag("--ignore-owner-check", "Run although the project belongs to another user."),
+    verbose: bool = _flag("-v --verbose", "Say what is done; -vv says more."),
+    version: bool = _flag("-V --version", "Show the version and exit."),
+) -> None:
+    """Declare the global options."""
+
+
+@app.command("_run", help=RUN_INTRODUCTION, options_metavar="[OPTIONS] CONTAINER PROGRAM [ARGUMENTS]...")
+def _run() -> None:
+    """Declare `_run`, whose words `main.py` reads."""
+
+
+@app.command("_list", help=BUILTINS["_list"] + ".", epilog=LIST_CLOSING)
+def _list(
+    containers: bool = _flag("--containers", "List the containers instead of the commands."),
+    every: bool = _flag("-A --all", "List hidden commands (their names begin with _) and built-in ones too."),
+    hidden: bool = _flag("--hidden", "The same as --all."),
+    builtin: bool = _flag("--builtin", "List the built-in commands too."),
+    zsh: bool = _flag("--zsh", "Write each as name:description, for completion in zsh."),
+    no_aliases: bool = _flag("--no-aliases", "Leave out the other names of commands."),
+    verbose: bool = _flag("-v --verbose", "Say which file each comes from."),
+) -> None:
+    """Declare the options of `_list`."""
+
+
+@app.command("_doctor", help=BUILTINS["_doctor"] + ".", epilog=DOCTOR_CLOSING)
+def _doctor() -> None:
+    """Declare `_doctor`, which has no options."""

@@ -1,0 +1,146 @@
+"""Run a plan: one spawner for all of it, one loop for each stage, and what people and programs are told."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import time
+
+from vaggapy.errors import ExitCode, UsageError, VaggaError
+from vaggapy.sandbox import run
+from vaggapy.supervise import messages
+from vaggapy.supervise.loop import Loop
+from vaggapy.supervise.output import Outlet, outlets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vaggapy.cli.argv import Options
+    from vaggapy.host import Host
+    from vaggapy.plan import Plan
+    from vaggapy.supervise.policy import Told
+    from vaggapy.supervise.signals import Signals
+    from vaggapy.supervise.stage import Listen, Stage
+
+BACKLOG = 128
+LAST_WORDS = 5.0  # seconds without progress that a slow reader has for the rest, once everything is over
+DESCRIPTORS_EACH = 4  # of ours, for each child: control, pidfd, two streams
+USUAL_LIMIT = 200  # children below which the usual limit of 1024 descriptors is enough
+
+
+def execute(plan: Plan, host: Host, options: Options, signals: Signals) -> int:
+    """Run the stages in their order until one fails; return the exit code of the last that ran.
+
+    Raises:
+        VaggaError: the sandbox is refused, a socket cannot be bound, and the like; nothing is left running.
+    """
+    status = _status_writer(options.status_fd)
+    spawner = run.start(host.uid, host.gid, host.user, plan.isolate_network)
+    _raise_limit(max(len(stage.children) for stage in plan.stages))
+    out, err = outlets()
+    colour = _colour(options.color, host)
+    code = ExitCode.OK
+    try:
+        for stage in plan.stages:
+            code = _run_stage(stage, spawner, signals, (out, err), status, colour)
+            if code:
+                break
+            if stage.epilog:
+                out.write(stage.epilog.encode("utf-8", "replace"))
+    finally:
+        spawner.stop()
+        for outlet in dict.fromkeys((out, err)):
+            outlet.finish(LAST_WORDS)
+    return code
+
+
+def _run_stage(
+    stage: Stage,
+    spawner: run.Spawner,
+    signals: Signals,
+    places: tuple[Outlet, Outlet],
+    status: Callable[[Told], None],
+    colour: bool,
+) -> int:
+    def tell(told: Told) -> str:
+        status(told)
+        return messages.text(told, single=stage.single)
+
+    sockets: dict[str, int] = {}
+    try:
+        for child in stage.children:
+            if child.listen is not None:
+                sockets[child.name] = listen(child.listen)
+        return Loop(stage, spawner, signals, places, sockets, tell, colour).run()
+    finally:
+        for fd in sockets.values():
+            os.close(fd)
+
+
+def listen(address: Listen) -> int:
+    """Return a listening descriptor for `pass-tcp-socket`.
+
+    Raises:
+        VaggaError: the address is taken, not ours, or cannot be resolved.
+    """
+    what = f"{address.host}:{address.port}"
+    try:
+        found = _socket.getaddrinfo(address.host, address.port, 0, _socket.SOCK_STREAM, 0, 0)
+        family, kind, protocol, _, place = found[0]
+        server = _socket.socket(family, kind, protocol)
+        server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        server.bind(place)
+        server.listen(BACKLOG)
+    except OSError as error:
+        raise VaggaError(
+            f'Error listening "{what}": {error.strerror or error}',
+            "end what uses the port, or choose another in pass-tcp-socket",
+            "listen",
+        ) from error
+    return server.detach()
+
+
+def _status_writer(fd: int) -> Callable[[Told], None]:
+    """Return what writes each report as a line of JSON to `fd`; nothing if there is none."""
+    if fd < 0:
+        return lambda _: None
+    try:
+        os.set_inheritable(fd, False)
+    except OSError as error:
+        remedy = f"open it, as in: vagga --status-fd {fd} CMD {fd}>status.json"
+        raise UsageError(f"--status-fd {fd}: {error.strerror}", remedy, "status-fd") from error
+    import json  # 8 ms that only this needs
+
+    def write(told: Told) -> None:
+        record = messages.record_json(told, time.clock_gettime(time.CLOCK_REALTIME))
+        try:
+            os.write(fd, (json.dumps(record) + "\n").encode())
+        except OSError:
+            pass  # Whoever wanted to know is gone.
+
+    return write
+
+
+def _raise_limit(children: int) -> None:
+    """Raise our own limit of open files for many children; they have inherited the caller's from the spawner."""
+    if children < USUAL_LIMIT:
+        return
+    import resource  # only for hundreds of children
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = children * DESCRIPTORS_EACH + 100
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        ceiling = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
+
+
+def _colour(choice: str, host: Host) -> bool:
+    """Return whether to colour: as asked; else on a terminal, unless NO_COLOR says no (no-color.org)."""
+    if choice != "auto":
+        return choice == "always"
+    if host.environ.get("NO_COLOR"):
+        return False
+    if host.environ.get("FORCE_COLOR"):
+        return True
+    return host.terminals[1] and host.environ.get("TERM") != "dumb"

@@ -1,0 +1,273 @@
+"""From the words of a command line to an exit code: the one place where errors become lines.
+
+The warm path: only what `vagga CMD` needs is imported here; help, lists and the parser of vagga.yaml are
+imported where they are called, and the parser in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from vaggapy import __version__
+from vaggapy.cli import argv
+from vaggapy.errors import CommandError, ExitCode, VaggaError
+from vaggapy.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from vaggapy.cli.argv import Invocation, Options
+    from vaggapy.config.model import Command, Project, Supervise
+    from vaggapy.host import Host
+    from vaggapy.plan import Plan, Request
+
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Be the command `vagga`: never returns, ends with the exit code and without the interpreter's clean-up."""
+    verbose = sum(word.count("v") for word in sys.argv[1:4] if word in ("-v", "-vv", "-vvv"))
+    try:
+        _open_missing_streams()
+        code = run(tuple(sys.argv[1:]))
+    except VaggaError as error:
+        code = error.code
+        _complain(*error.lines())
+        _show_trace(verbose)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        code = ExitCode.COMMAND
+        _complain(
+            f"vagga: internal error: {type(error).__name__}: {' '.join(str(error).split())} "
+            "(please report it with the output of the same command with -vv) [internal]"
+        )
+        _show_trace(verbose)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        pass  # The reader is gone.
+    os._exit(code)
+
+
+def run(words: tuple[str, ...]) -> int:
+    """Do what the words after `vagga` say and return the exit code.
+
+    Raises:
+        VaggaError: with its exit code, to be shown.
+    """
+    invocation = argv.parse(words)
+    options = invocation.options
+    if options.version:
+        print(f"v{__version__}")
+        return ExitCode.OK
+    if options.help:
+        return _built_in("--help", (), options)
+    name = invocation.command
+    if not name:
+        return _list_commands(options)
+    if name == "_run":
+        return _run_program(invocation)
+    if name.startswith("_") and _is_built_in(name, options):
+        return _built_in(name, invocation.arguments, options)
+    return _run_command(invocation)
+
+
+# --- what does not run anything ---------------------------------------------------------------------------------
+
+
+def _built_in(name: str, words: tuple[str, ...], options: Options) -> int:
+    from vaggapy.cli import app  # typer takes 40 ms
+
+    return app.dispatch(name, words, lambda: load(options, os.getcwd()), options.color)
+
+
+def _is_built_in(name: str, options: Options) -> bool:
+    """Return whether `_name` is not a command of the project: built-ins work where the project does not."""
+    from vaggapy.cli.listing import BUILTINS  # not needed to run a command
+
+    if name in BUILTINS:
+        return True
+    try:
+        return name not in load(options, os.getcwd()).commands
+    except VaggaError:
+        return True
+
+
+def _list_commands(options: Options) -> int:
+    from vaggapy.cli import listing  # not needed to run a command
+
+    _write_error(listing.commands(load(options, os.getcwd())))
+    return ExitCode.NOT_FOUND
+
+
+# --- what runs something ----------------------------------------------------------------------------------------
+
+
+class Prepared(Record):
+    """A run that is ready: the plan, who asked, and how it is to be shown."""
+
+    plan: Plan
+    host: Host
+    options: Options
+
+
+def _run_command(invocation: Invocation) -> int:
+    """Run a command of the project."""
+    from vaggapy import host, plan  # not needed to fail early
+    from vaggapy.supervise.signals import Signals
+
+    signals = Signals()
+    options = invocation.options
+    caller = host.probe()
+    project = load(options, caller.directory)
+    command = _resolve(project, invocation.command)
+    arguments, chosen, wants_help = _read_arguments(command, invocation)
+    if wants_help:
+        from vaggapy.cli.listing import command_help  # not needed to run a command
+
+        print(command_help(command), end="")
+        return ExitCode.OK
+    _check_owner(caller, project, options)
+    request = _request(options, arguments, chosen)
+    planned = plan.plan(project, command.name, request, caller)
+    if chosen == () or not planned.stages[-1].children:
+        raise CommandError(
+            f"no children of {command.name} match the conditions",
+            "look at --only and --exclude; `vagga CMD --help` lists the children with their tags",
+            "no-children",
+            ExitCode.NOTHING_SELECTED,
+        )
+    if options.dry_run:
+        return _show_plan(planned, options)
+    from vaggapy.cli.execute import execute  # not needed for a dry run
+
+    return execute(planned, caller, options, signals)
+
+
+def _run_program(invocation: Invocation) -> int:
+    """Run a program in a container: `vagga _run CONTAINER PROGRAM`."""
+    from vaggapy import host, plan  # not needed to fail early
+    from vaggapy.supervise.signals import Signals
+
+    asked = argv.parse_run(invocation.arguments)
+    options = invocation.options
+    if asked.help:
+        return _built_in("_run", ("--help",), options)
+    signals = Signals()
+    caller = host.probe()
+    project = load(options, caller.directory)
+    _check_owner(caller, project, options)
+    request = _request(options, (), None)
+    planned = plan.plan_program(project, asked.container, asked.words, request, caller)
+    if options.dry_run:
+        return _show_plan(planned, options)
+    from vaggapy.cli.execute import execute  # not needed for a dry run
+
+    return execute(planned, caller, options, signals)
+
+
+def load(options: Options, directory: str) -> Project:
+    """Return the project that the options and the directory mean.
+
+    Raises:
+        VaggaError: there is none, or its file is wrong.
+    """
+    from vaggapy import cache  # not needed for --help and --version
+
+    return cache.load(directory, options.file or None)
+
+
+def _resolve(project: Project, name: str) -> Command | Supervise:
+    """Return the command; only an alias or an error needs the module of lists."""
+    found = project.commands.get(name)
+    if found is None:
+        from vaggapy.cli.listing import resolve  # rarely needed
+
+        found = resolve(project, name)
+    return found
+
+
+def _read_arguments(
+    command: Command | Supervise, invocation: Invocation
+) -> tuple[tuple[str, ...], tuple[str, ...] | None, bool]:
+    """Return arguments for the program, the chosen children, and whether help is wanted."""
+    from vaggapy.config.model import Command as SingleCommand  # only the name is needed above
+
+    if isinstance(command, SingleCommand):
+        arguments, wants_help = argv.parse_command(
+            command.name, command.program.accepts_arguments, invocation.arguments
+        )
+        return arguments, None, wants_help
+    selection = argv.parse_supervise(command.name, invocation.arguments)
+    children = tuple((child.name, child.tags) for child in command.children)
+    return (), argv.select(children, selection), selection.help
+
+
+def _request(options: Options, arguments: tuple[str, ...], chosen: tuple[str, ...] | None) -> Request:
+    from vaggapy.plan import Request as Asked  # only the name is needed above
+
+    return Asked(
+        arguments=arguments,
+        chosen=chosen,
+        environ=options.environ,
+        removed=options.remove,
+        copied=options.use_env,
+        prerequisites=not options.no_prerequisites,
+        isolate_network=options.isolate_network,
+        prefix=options.prefix,
+    )
+
+
+def _check_owner(caller: Host, project: Project, options: Options) -> None:
+    from vaggapy.plan import check_owner  # only the check is needed
+
+    if not options.ignore_owner_check:
+        check_owner(caller.uid, os.stat(project.directory).st_uid, project.directory)
+
+
+def _show_plan(planned: Plan, options: Options) -> int:
+    """Print the plan as JSON; what was given by -E stays secret."""
+    import json  # 8 ms that only this needs
+
+    from vaggapy.plan import redacted
+    from vaggapy.record import as_json
+
+    shown = redacted(planned, tuple(name for name, _ in options.environ))
+    print(json.dumps(as_json(shown), indent=2))
+    return ExitCode.OK
+
+
+# --- the caller's streams ---------------------------------------------------------------------------------------
+
+
+def _open_missing_streams() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed: a pipe or socket of ours must not take its place."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)
+
+
+def _complain(*lines: str) -> None:
+    _write_error("".join(f"{line}\n" for line in lines))
+
+
+def _write_error(text: str) -> None:
+    """Write to standard error, whatever is left of it."""
+    data = text.encode("utf-8", "backslashreplace")
+    while data:
+        try:
+            data = data[os.write(2, data) :]
+        except OSError:
+            return
+
+
+def _show_trace(verbose: int) -> None:
+    if verbose >= 2:
+        import traceback  # only for the developers of vagga
+
+        traceback.print_exc()

@@ -1,0 +1,247 @@
+"""Tree of nodes -> `Project`, or every problem of the file at once. Pure.
+
+The keys that exist are in `fields.py`, single values are read by `values.py`, containers and volumes by
+`containers.py`; here are the whole file, the commands and what refers to what.
+
+Source: vagga.md 2.2, 2.5, 3.1. Differs: names of containers and prerequisites are checked when the file is read,
+an alias that collides is a problem, and a `!Supervise` without children too.
+"""
+
+from __future__ import annotations
+
+from vaggapy.config.containers import HIGHEST_ID, container, volumes
+from vaggapy.config.fields import CHILD, CHILD_TAGS, COMMAND, COMMAND_TAGS, SUPERVISE, TOP
+from vaggapy.config.model import COMPATIBLE_WITH, MODES, Child, Command, Program, Project, Supervise
+from vaggapy.config.tree import Broken, Mapping, Scalar, Sequence
+from vaggapy.config.values import Reader, Structure
+from vaggapy.config.versions import older
+from vaggapy.errors import ConfigError, Mark, Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vaggapy.config.tree import Node, Tree
+
+MAX_PROBLEMS = 100
+LONGEST_MESSAGE = 300
+LONGEST_VERSION = 50
+KILL_AFTER = 2
+KILL_AFTER_MOST = 86_400
+
+
+def bind(tree: Tree, directory: str, file: str) -> Project:
+    """Return what the file means. `directory` is the project's, `file` the name for marks.
+
+    Raises:
+        ConfigError: with every problem of the file, in its order; at most `MAX_PROBLEMS` and their number.
+    """
+    reader = Reader(file)
+    reader.problems += tree.problems
+    broken = tree.root is None and bool(tree.problems)
+    root = tree.root or Mapping(Mark(file), "")
+    if broken:
+        raise ConfigError(_in_order(reader.problems, file))
+    reader.no_tag(root, "the top of the file")
+    top = Structure(reader, root, TOP, "the top of the file")
+    _check_version(reader, top)
+    binder = _Binder(reader, top)
+    containers = {key.text: container(reader, key, node) for key, node in top.pairs("containers")}
+    commands = {
+        key.text: command for key, node in top.pairs("commands") if (command := binder.command(key, node)) is not None
+    }
+    binder.check_aliases(commands)
+    if reader.problems:
+        raise ConfigError(_in_order(reader.problems, file))
+    return Project(directory, file, containers, commands)
+
+
+def _in_order(problems: list[Problem], file: str) -> tuple[Problem, ...]:
+    """Return the problems in the order of the file, each once; a too old vagga comes first, it explains the rest."""
+    unique = {(problem.mark, problem.what): problem for problem in problems}.values()
+    ordered = sorted(unique, key=lambda p: (p.name != "vagga-too-old", p.mark.line, p.mark.column))
+    more = len(ordered) - MAX_PROBLEMS
+    if more > 0:
+        ordered[MAX_PROBLEMS:] = [Problem(Mark(file), f"{more} more problems", "mend the first ones", "more-problems")]
+    return tuple(Problem(p.mark, _short(p.what), _short(p.remedy), p.name) for p in ordered)
+
+
+def _short(text: str) -> str:
+    """Return a message without the middle of what is much too long for one."""
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE // 2]}...{text[-80:]}"
+
+
+def _check_version(reader: Reader, top: Structure) -> None:
+    """Check `minimum-vagga`."""
+    wanted = top.text("minimum-vagga")
+    if not wanted:
+        return
+    mark = top.values["minimum-vagga"].mark
+    if len(wanted) > LONGEST_VERSION:
+        reader.report(mark, "'minimum-vagga' is not a version", "as in 0.8.1", "bad-value")
+    elif older(COMPATIBLE_WITH, wanted):
+        what = f"the file needs vagga {wanted}, this one understands files of {COMPATIBLE_WITH}"
+        reader.report(mark, what, "upgrade vaggapy, or lower 'minimum-vagga'", "vagga-too-old")
+
+
+class _Binder:
+    """Binds commands, knowing the names that exist."""
+
+    def __init__(self, reader: Reader, top: Structure) -> None:
+        self.reader = reader
+        self.containers = _names(top.values.get("containers"))
+        commands = top.values.get("commands")
+        self.commands = _names(commands)
+        self.aliases = _aliases(commands)
+
+    def command(self, key: Scalar, node: Node) -> Command | Supervise | None:
+        """Return one entry of `commands`, None after a problem with its tag."""
+        self.reader.name(key, "command")
+        tag = self.reader.tag(node, COMMAND_TAGS, f"command '{key.text}'")
+        if not tag:
+            return None
+        what = f"{tag} '{key.text}'"
+        fields = Structure(self.reader, node, COMMAND if tag == "!Command" else SUPERVISE, what, key.mark)
+        if tag == "!Command":
+            return Command(
+                key.text,
+                key.mark,
+                self.program(fields),
+                fields.text("description"),
+                fields.text("epilog"),
+                fields.text("group"),
+                fields.texts("aliases"),
+                self.prerequisites(fields),
+                fields.flag("isolate-network"),
+            )
+        self.socket(fields)
+        return Supervise(
+            key.text,
+            key.mark,
+            self.children(fields, what),
+            fields.choice("mode", MODES),
+            fields.number("kill-unresponsive-after", KILL_AFTER, 1, KILL_AFTER_MOST),
+            fields.text("description"),
+            fields.text("epilog"),
+            fields.text("group"),
+            fields.texts("aliases"),
+            self.prerequisites(fields),
+            fields.flag("isolate-network"),
+        )
+
+    def children(self, fields: Structure, what: str) -> tuple[Child, ...]:
+        """Return the children of a `!Supervise`; there must be one at least."""
+        if not fields.has("children"):
+            return ()
+        before = len(self.reader.problems)
+        pairs = fields.pairs("children")
+        if not pairs and len(self.reader.problems) == before and not isinstance(fields.values["children"], Broken):
+            remedy = "write 'name: !Command' below it"
+            self.reader.report(fields.keys["children"].mark, f"{what} has no children", remedy, "empty-children")
+        children = []
+        for key, node in pairs:
+            self.reader.name(key, "child")
+            if self.reader.tag(node, CHILD_TAGS, f"child '{key.text}'"):
+                child = Structure(self.reader, node, CHILD, f"child '{key.text}'", key.mark)
+                children.append(
+                    Child(key.text, key.mark, self.program(child), child.texts("tags"), self.prerequisites(child))
+                )
+        return tuple(children)
+
+    def program(self, fields: Structure) -> Program:
+        """Return what is to be run, for a command or a child."""
+        fields.choice("write-mode", ("read-only",), ("transient-hard-link-copy",))
+        fields.choice("pid1mode", ("wait",), ("wait-all-children", "exec"))
+        run = self.run(fields)
+        return Program(
+            self.container(fields),
+            fields.values["container"].mark if fields.has("container") else fields.mark,
+            run,
+            fields.text("work-dir"),
+            fields.environ(),
+            volumes(self.reader, fields),
+            fields.number("user-id", 0, 0, HIGHEST_ID),
+            fields.number("group-id", 0, 0, HIGHEST_ID),
+            fields.numbers("supplementary-gids", 0, HIGHEST_ID),
+            self.socket(fields),
+            fields.flag("accepts-arguments", default=isinstance(run, tuple)),
+        )
+
+    def run(self, fields: Structure) -> str | tuple[str, ...]:
+        """Return a text for the shell or the words of a command line."""
+        node = fields.values.get("run")
+        if node is None:
+            return ""
+        words = fields.texts("run") if isinstance(node, Sequence) else ()
+        if isinstance(node, Sequence):
+            if not node.items or (words[:1] == ("",) and not isinstance(node.items[0], Broken)):
+                self.reader.report(node.mark, "'run' names no program", "as in [ls, -l]", "bad-value")
+            return words
+        if isinstance(node, Scalar):
+            text = fields.text("run")
+            if not text.strip():
+                self.reader.report(node.mark, "'run' is empty", "write a command line", "bad-value")
+            return text
+        self.reader.wrong(node, "'run'", "text or a list of texts")
+        return ""
+
+    def container(self, fields: Structure) -> str:
+        """Return the name of a container that exists."""
+        name = fields.text("container")
+        if name and name not in self.containers:
+            known = ", ".join(list(self.containers)[:10])
+            otherwise = f"one of {known}" if known else "add it below 'containers:'"
+            remedy = self.reader.near(name, self.containers, otherwise)
+            mark = fields.values["container"].mark
+            self.reader.report(mark, f"unknown container '{name}'", remedy, "unknown-container")
+        return name
+
+    def prerequisites(self, fields: Structure) -> tuple[str, ...]:
+        """Return the names of commands that exist."""
+        found = fields.items("prerequisites")
+        for name, node in found:
+            if name and name not in self.commands:
+                owner = self.aliases.get(name, "")
+                remedy = f"write '{owner}', '{name}' is its alias" if owner else ""
+                remedy = remedy or self.reader.near(name, self.commands, "add it below 'commands:'")
+                self.reader.report(node.mark, f"unknown command '{name}'", remedy, "unknown-command")
+        return tuple(name for name, _ in found)
+
+    def socket(self, fields: Structure) -> str:
+        """Return the text of `pass-tcp-socket`, its port checked."""
+        text = fields.text("pass-tcp-socket")
+        if text:
+            address, _, port = text.rpartition(":")
+            right = port.isascii() and port.isdecimal() and len(port) < 6 and int(port) < 65536
+            if not right or (":" in text and not address):
+                mark = fields.values["pass-tcp-socket"].mark
+                what = f"'{text}' is no address to listen on"
+                self.reader.report(mark, what, "PORT, *:PORT or HOST:PORT", "bad-value")
+        return text
+
+    def check_aliases(self, commands: dict[str, Command | Supervise]) -> None:
+        """Report aliases that mean two things."""
+        owners: dict[str, str] = {}
+        for name, command in commands.items():
+            for alias in command.aliases:
+                other = alias if alias in self.commands else owners.get(alias, name)
+                if other != name or alias == name:
+                    what = f"alias '{alias}' of '{name}' is also "
+                    what += "a command" if alias in self.commands else f"an alias of '{other}'"
+                    self.reader.report(command.mark, what, "keep one of them", "alias-collision")
+                owners.setdefault(alias, name)
+
+
+def _names(node: Node | None) -> dict[str, None]:
+    """Return the keys of a mapping in their order, also when what they hold is wrong."""
+    return {key.text: None for key, _ in node.entries} if isinstance(node, Mapping) else {}
+
+
+def _aliases(commands: Node | None) -> dict[str, str]:
+    """Return which command each alias belongs to, read before the commands are bound."""
+    found: dict[str, str] = {}
+    for name, command in commands.entries if isinstance(commands, Mapping) else ():
+        for key, value in command.entries if isinstance(command, Mapping) else ():
+            if key.text == "aliases" and isinstance(value, Sequence):
+                for item in value.items:
+                    if isinstance(item, Scalar):
+                        found.setdefault(item.text, name.text)
+    return found

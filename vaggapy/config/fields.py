@@ -1,0 +1,184 @@
+"""What can be written in vagga.yaml: every key with its type and default, every tag. Data only.
+
+`bind.py` checks files against these tables, `docs/config.md` shows them, a test compares the two. A key or tag
+that is known but not built is `LATER`: using it is one clear problem, not a spelling mistake.
+
+Source: vagga.md 3.1, 7.1, 7.2, 7.3 and supervision-systems.md 5.2.
+"""
+
+from __future__ import annotations
+
+from vaggapy.record import Record
+
+BUILT = "built"
+LATER = "later"
+NO_EFFECT = "no effect"
+
+
+class Field(Record):
+    """One key of a structure: type and default as the documentation words them. `needed`: it has no default."""
+
+    type: str
+    default: str = ""
+    state: str = BUILT
+    needed: bool = False
+
+
+Fields = dict[str, Field]
+
+TEXT = Field("text")
+TEXTS = Field("list of texts", "[]")
+FLAG = Field("true or false", "false")
+LATER_FIELD = Field("", "", LATER)
+
+TOP: Fields = {
+    "minimum-vagga": Field("version"),
+    "containers": Field("name: container", "{}"),
+    "commands": Field("name: command", "{}"),
+    "mixins": LATER_FIELD,
+}
+
+CONTAINER: Fields = {
+    "setup": Field("list of steps", "", needed=True),
+    "environ": Field("name: text", "{}"),
+    "volumes": Field("path: volume", "{}"),
+    "default-shell": Field("list of texts", "[/bin/sh, -c, $cmdline, --]"),
+    "uids": Field("list of ranges", "[0-65535]", NO_EFFECT),
+    "gids": Field("list of ranges", "[0-65535]", NO_EFFECT),
+    "environ-file": LATER_FIELD,
+    "data-dirs": LATER_FIELD,
+    "resolv-conf-path": LATER_FIELD,
+    "hosts-file-path": LATER_FIELD,
+    "auto-clean": LATER_FIELD,
+    "image-cache-url": LATER_FIELD,
+}
+
+HOST: Fields = {
+    "home": Field("hidden, read-only", "hidden"),
+    "expose": Field("list of paths", "[]"),
+}
+
+TMPFS: Fields = {
+    "size": Field("bytes", "100Mi"),
+    "mode": Field("file mode", "0o1777"),
+    "subdirs": Field("path: directory", "{}"),
+    "files": Field("path: text", "{}"),
+}
+
+SUBDIR: Fields = {"mode": Field("file mode", "0o755")}
+
+_SHOWN: Fields = {
+    "description": TEXT,
+    "epilog": TEXT,
+    "group": TEXT,
+    "aliases": TEXTS,
+    "prerequisites": Field("list of commands", "[]"),
+    "isolate-network": FLAG,
+    "symlink-name": Field("text", "", NO_EFFECT),
+    "tags": TEXTS,
+    "pass-tcp-socket": Field("PORT, *:PORT or HOST:PORT"),
+    "banner": LATER_FIELD,
+    "banner-delay": LATER_FIELD,
+    "expect-inotify-limit": LATER_FIELD,
+    "options": LATER_FIELD,
+}
+
+_PROGRAM: Fields = {
+    "container": Field("container", "", needed=True),
+    "run": Field("text or list of texts", "", needed=True),
+    "work-dir": Field("path", "the caller's directory"),
+    "accepts-arguments": Field("true or false", "true if run is a list"),
+    "environ": Field("name: text", "{}"),
+    "volumes": Field("path: volume", "{}"),
+    "user-id": Field("number", "0"),
+    "group-id": Field("number", "0"),
+    "supplementary-gids": Field("list of numbers", "[]"),
+    "write-mode": Field("read-only", "read-only", NO_EFFECT),
+    "pid1mode": Field("wait", "wait", NO_EFFECT),
+    "external-user-id": LATER_FIELD,
+}
+
+COMMAND: Fields = {**_PROGRAM, **_SHOWN, "tags": Field("list of texts", "[]", NO_EFFECT)}
+
+SUPERVISE: Fields = {
+    "mode": Field("stop-on-failure, wait-all-successful", "stop-on-failure"),
+    "children": Field("name: child", "", needed=True),
+    "kill-unresponsive-after": Field("seconds", "2"),
+    **_SHOWN,
+    "tags": Field("list of texts", "[]", NO_EFFECT),
+    "pass-tcp-socket": Field("PORT, *:PORT or HOST:PORT", "", NO_EFFECT),
+    "hook-window": LATER_FIELD,
+    "on-signal": LATER_FIELD,
+    "control": LATER_FIELD,
+    "logging": LATER_FIELD,
+    "telemetry": LATER_FIELD,
+    "watches": LATER_FIELD,
+}
+
+CHILD: Fields = {
+    **_PROGRAM,
+    "tags": TEXTS,
+    "prerequisites": Field("list of commands", "[]"),
+    "pass-tcp-socket": Field("PORT, *:PORT or HOST:PORT"),
+    "accepts-arguments": Field("true or false", "", NO_EFFECT),
+    "description": Field("text", "", NO_EFFECT),
+    "epilog": Field("text", "", NO_EFFECT),
+    "group": Field("text", "", NO_EFFECT),
+    "aliases": Field("list of texts", "[]", NO_EFFECT),
+    "isolate-network": Field("true or false", "false", NO_EFFECT),
+    "symlink-name": Field("text", "", NO_EFFECT),
+    "banner": LATER_FIELD,
+    "banner-delay": LATER_FIELD,
+    "expect-inotify-limit": LATER_FIELD,
+    "network": LATER_FIELD,
+    **dict.fromkeys(
+        ("restart", "restarts", "when", "depends", "health", "watch", "role", "once", "stop", "for-each"), LATER_FIELD
+    ),
+    **dict.fromkeys(("service", "logging", "timeout", "autostart", "condition", "stdin"), LATER_FIELD),
+}
+
+STRUCTURES = {
+    "!Command": COMMAND,
+    "a child of !Supervise": CHILD,
+    "!Supervise": SUPERVISE,
+    "a container": CONTAINER,
+    "the top of the file": TOP,
+    "!Host": HOST,
+    "!Tmpfs": TMPFS,
+}
+"""Where a key that stands in the wrong place belongs."""
+
+COMMAND_TAGS = {"!Command": BUILT, "!Supervise": BUILT, "!CapsuleCommand": LATER}
+CHILD_TAGS = {"!Command": BUILT, "!BridgeCommand": LATER}
+VOLUME_TAGS = {
+    **dict.fromkeys(("!Tmpfs", "!BindRO", "!BindRW", "!Empty"), BUILT),
+    **dict.fromkeys(("!Persistent", "!CacheDir", "!Snapshot", "!Container", "!VaggaBin"), LATER),
+}
+LATER_STEPS = (
+    "Alpine AlpineRepo Ubuntu UbuntuRelease UbuntuUniverse UbuntuRepo UbuntuPPA AptTrust Repo Install BuildDeps "
+    "Sh Cmd RunAs Env Text Download Tar TarInstall Unzip Git GitInstall GitDescribe Copy Depends EnsureDir EmptyDir "
+    "Remove CacheDirs Container Build SubConfig PipConfig Py2Install Py3Install Py2Requirements Py3Requirements "
+    "NpmConfig NpmInstall NpmDependencies YarnDependencies GemConfig GemInstall GemBundle ComposerConfig "
+    "ComposerInstall ComposerDependencies Debian Image UvSync UvInstall"
+)
+STEP_TAGS = {"!Host": BUILT, **dict.fromkeys((f"!{name}" for name in LATER_STEPS.split()), LATER)}
+
+OTHER_TOOLS = {
+    "env": "environ",
+    "environment": "environ",
+    "cmd": "run",
+    "command": "run",
+    "entrypoint": "run",
+    "dir": "work-dir",
+    "cwd": "work-dir",
+    "working-dir": "work-dir",
+    "workdir": "work-dir",
+    "image": "container",
+    "user": "user-id",
+    "uid": "user-id",
+    "gid": "group-id",
+    "depends-on": "prerequisites",
+    "services": "commands",
+    "processes": "children",
+}
+"""Keys of other tools, and ours for the same."""

@@ -1,0 +1,174 @@
+"""Find vagga.yaml and read it. The one acting module of the configuration.
+
+`find` belongs to the warm start and imports nothing heavy. `read_project` runs in a short-lived child: it opens
+only regular files, never waits for one, and refuses what is too large before reading it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from vaggapy.errors import ConfigError, ExitCode, Mark, Problem, VaggaError
+from vaggapy.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vaggapy.config.model import Project
+
+MAX_BYTES = 1024 * 1024
+"""The parser needs up to 1.3 us a byte; a file of 500 children has 75 kB."""
+
+NAMES = (".vagga/vagga.yaml", "vagga.yaml")
+TYPOS = (".vagga/vagga.yml", "vagga.yml")
+KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class Found(Record):
+    """Where the project is. `candidates`: every path that was looked at, in order, existing or not."""
+
+    directory: str
+    file: str
+    candidates: tuple[str, ...]
+
+
+class Loaded(Record):
+    """A valid project and every path that was read for it."""
+
+    project: Project
+    inputs: tuple[str, ...]
+
+
+def find(cwd: str, file: str | None = None) -> Found:
+    """Find the configuration upwards from the absolute path `cwd`, or take the one given by `-f`.
+
+    Source: vagga.md 2.1. The project's directory is the one that holds `vagga.yaml` or `.vagga/vagga.yaml`.
+
+    Raises:
+        VaggaError: there is none, exit code 126.
+    """
+    if file is not None:
+        return _given(cwd, file)
+    candidates: list[str] = []
+    typos: list[str] = []
+    directory = os.path.normpath(cwd)
+    while True:
+        for name in NAMES:
+            path = os.path.join(directory, name)
+            candidates.append(path)
+            if os.path.lexists(path):
+                return Found(directory, path, tuple(candidates))
+        typos += [path for name in TYPOS if os.path.lexists(path := os.path.join(directory, name))]
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            break
+        directory = parent
+    remedy = f"rename '{typos[0]}' to end in .yaml" if typos else "write a vagga.yaml, or name one with -f FILE"
+    what = f"config not found: no vagga.yaml in '{cwd}' or above"
+    raise VaggaError(what, remedy, "config-not-found", ExitCode.CONFIG)
+
+
+def _given(cwd: str, file: str) -> Found:
+    """Return the place of the file that `-f` names."""
+    path = os.path.normpath(os.path.join(cwd, file)) if file else ""
+    if "\0" in path or not file or not os.path.lexists(path):
+        what = f"config not found: '{file}' does not exist"
+        raise VaggaError(what, f"-f is seen from '{cwd}'", "config-not-found", ExitCode.CONFIG)
+    directory = os.path.dirname(path)
+    if os.path.basename(directory) == ".vagga":
+        directory = os.path.dirname(directory)
+    return Found(directory, path, (path,))
+
+
+def read_project(found: Found) -> Loaded:
+    """Read the whole project.
+
+    Raises:
+        ConfigError: with every problem of the file.
+    """
+    # the parser takes 25 ms to import, and `find` above belongs to the warm start
+    from vaggapy.config.bind import bind
+    from vaggapy.config.tree import parse
+
+    try:
+        text = _text(found.file, _contents(found.file))
+        project = bind(parse(text, found.file), found.directory, found.file)
+    except MemoryError:
+        raise _problem(found.file, "not enough memory to read the file", "", "config-too-large") from None
+    return Loaded(project, (found.file,))
+
+
+def _contents(path: str) -> bytes:
+    """Return the bytes of a regular file of a sensible size."""
+    descriptor = -1
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind == stat.S_IFREG:
+            # O_NONBLOCK: the file may have become a FIFO since the look at it
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+            status = os.fstat(descriptor)
+            kind = stat.S_IFMT(status.st_mode)
+            if kind == stat.S_IFREG:
+                return _bounded(path, descriptor, status.st_size)
+        remedy = (
+            "name the file itself, as in -f DIR/vagga.yaml" if kind == stat.S_IFDIR else "vagga.yaml must be a file"
+        )
+        raise _problem(path, f"is {KINDS.get(kind, 'not a file')}", remedy, "config-not-a-file")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _bounded(path: str, descriptor: int, size: int) -> bytes:
+    """Return what the descriptor holds; the size is checked before and, as files can grow, while reading."""
+    chunks: list[bytes] = []
+    while size <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES + 1)):
+        chunks.append(chunk)
+        size = max(size, sum(map(len, chunks)))
+    if size > MAX_BYTES:
+        what = f"has more than {MAX_BYTES // 1024} KiB"
+        raise _problem(path, what, "is it really a vagga.yaml?", "config-too-large")
+    return b"".join(chunks)
+
+
+def _unreadable(path: str, error: OSError) -> ConfigError:
+    """Return the error of a file that cannot be opened or read."""
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        return _problem(path, "is a link that leads nowhere", "make its target, or remove it", "config-unreadable")
+    remedy = "allow reading with chmod" if error.errno == errno.EACCES else ""
+    return _problem(path, f"cannot be read: {os.strerror(error.errno or 0).lower()}", remedy, "config-unreadable")
+
+
+def _text(path: str, data: bytes) -> str:
+    """Return the text of a file in UTF-8, without a byte order mark."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _problem(path, "is UTF-16, not UTF-8", "save it as UTF-8", "config-not-utf8")
+    zero = data.find(b"\0")
+    if zero >= 0:
+        raise _problem(path, f"is not text: byte {zero} is zero", "is it really a vagga.yaml?", "not-text")
+    try:
+        return data.removeprefix(b"\xef\xbb\xbf").decode()
+    except UnicodeDecodeError as error:
+        what = f"not UTF-8: byte 0x{error.object[error.start]:02x}"
+        mark = _mark(path, error.object[: error.start])
+        raise ConfigError((Problem(mark, what, "save the file as UTF-8", "config-not-utf8"),)) from None
+
+
+def _mark(path: str, before: bytes) -> Mark:
+    """Return the place after the bytes `before`, which are valid UTF-8; columns count characters."""
+    line_start = before.rfind(b"\n") + 1
+    return Mark(path, before.count(b"\n") + 1, len(before[line_start:].decode()) + 1)
+
+
+def _problem(path: str, what: str, remedy: str, name: str) -> ConfigError:
+    """Return the error of a file as a whole."""
+    return ConfigError((Problem(Mark(path), what, remedy, name),))

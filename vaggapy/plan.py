@@ -1,0 +1,320 @@
+"""(Project, command, request, Host) -> Plan: everything that a run will do, as plain data. Pure.
+
+`vagga --dry-run CMD` prints a plan as JSON. The rules of the environment, of the current directory, of volumes
+and of prerequisites are here and nowhere else.
+
+Source: vagga.md 3.2, 3.5, 5.5, 5.7. Differs: `HOME` is set; a child's own standard input is empty when there are
+several.
+"""
+
+from __future__ import annotations
+
+from vaggapy.config.model import BindRO, BindRW, Child, Command, Empty, Program, Supervise, Tmpfs
+from vaggapy.errors import CommandError, UsageError, VaggaError
+from vaggapy.record import Record, replace
+from vaggapy.sandbox import spec
+from vaggapy.sandbox.operations import PRIVATE_PLACES, WORK, inside, may_hide
+from vaggapy.sandbox.spec import INHERIT, OUTPUT, PIPES, TERMINAL, TERMINALS, Bind, HostRoot, Launch, Sandbox
+from vaggapy.supervise.stage import ChildPlan, Listen, Stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vaggapy.config import model
+    from vaggapy.host import Host
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+PASSED = "VAGGAENV_"
+EMPTY_SIZE = 4096
+SINGLE_GRACE = 2
+DEFAULT_ROWS, DEFAULT_COLUMNS = 24, 80
+
+
+class Plan(Record):
+    """A whole run: stages one after the other, the first that fails ends it.
+
+    The containers to build before the first stage will have their place here.
+    """
+
+    project: str
+    stages: tuple[Stage, ...]
+    isolate_network: bool
+
+
+class Request(Record):
+    """What the user asked for, beyond the name of a command.
+
+    `environ`: values of `-E`; `removed`: names given to `-E` without a value; `copied`: names given to `-e`.
+    `chosen`: the selected children of a `!Supervise`, None for all. `prefix` None: decided by the output.
+    """
+
+    arguments: tuple[str, ...] = ()
+    chosen: tuple[str, ...] | None = None
+    environ: tuple[tuple[str, str], ...] = ()
+    removed: tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
+    prerequisites: bool = True
+    isolate_network: bool = False
+    prefix: bool | None = None
+
+
+def plan(project: model.Project, name: str, request: Request, host: Host) -> Plan:
+    """Return what running the command `name` (not an alias) means here.
+
+    Raises:
+        VaggaError: the request does not fit the project.
+    """
+    order = expand(project, name) if request.prerequisites else (name,)
+    stages = tuple(_stage(project, project.commands[each], request, host, asked=each == name) for each in order)
+    isolate = request.isolate_network or project.commands[name].isolate_network
+    return Plan(project.directory, stages, isolate)
+
+
+def plan_program(project: model.Project, container: str, words: tuple[str, ...], request: Request, host: Host) -> Plan:
+    """Return what `vagga _run CONTAINER WORDS` means: a command that is not in the file.
+
+    Raises:
+        CommandError: no such container.
+    """
+    if container not in project.containers:
+        raise unknown_container(project, container)
+    mark = project.containers[container].mark
+    command = Command("_run", mark, Program(container, mark, words))
+    stage = _stage(project, command, request, host, asked=True)
+    return Plan(project.directory, (stage,), request.isolate_network)
+
+
+def unknown_container(project: model.Project, name: str) -> CommandError:
+    """Return the error for a container that the project does not have."""
+    known = ", ".join(sorted(project.containers)) or "none"
+    return CommandError(f'container "{name}" is not found', f"there are: {known}", "unknown-container")
+
+
+def expand(project: model.Project, name: str) -> tuple[str, ...]:
+    """Return the command and all that it needs first, depth first, each once; a cycle ends where it began.
+
+    Source: vagga.md 3.5.
+    """
+    seen = {name}
+    order: list[str] = []
+
+    def visit(current: str) -> None:
+        for needed in _prerequisites(project.commands[current]):
+            if needed not in seen:
+                seen.add(needed)
+                visit(needed)
+        order.append(current)
+
+    visit(name)
+    return tuple(order)
+
+
+def _prerequisites(command: Command | Supervise) -> tuple[str, ...]:
+    if isinstance(command, Supervise):
+        return command.prerequisites + tuple(n for child in command.children for n in child.prerequisites)
+    return command.prerequisites
+
+
+def _stage(project: model.Project, command: Command | Supervise, request: Request, host: Host, asked: bool) -> Stage:
+    """Return one command of the run; only the one that was asked for gets arguments and a selection."""
+    if isinstance(command, Command):
+        streams = _streams(1, request, host)
+        arguments = request.arguments if asked else ()
+        extra: dict[str, str] = {}
+        child = _child(project, command.name, command.program, arguments, extra, streams, request, host)
+        return Stage(command.name, "stop-on-failure", (child,), SINGLE_GRACE, streams, True, command.epilog)
+    chosen = [
+        child for child in command.children if not asked or request.chosen is None or child.name in request.chosen
+    ]
+    streams = _streams(len(chosen), request, host)
+    children = tuple(_supervised(project, command, child, streams, request, host) for child in chosen)
+    return Stage(command.name, command.mode, children, command.kill_unresponsive_after, streams, False, command.epilog)
+
+
+def _supervised(
+    project: model.Project, command: Supervise, child: Child, streams: str, request: Request, host: Host
+) -> ChildPlan:
+    extra = {"VAGGA_COMMAND": command.name, "VAGGA_SUBCOMMAND": child.name}
+    return _child(project, child.name, child.program, (), extra, streams, request, host)
+
+
+def _streams(children: int, request: Request, host: Host) -> str:
+    """Return where the children's bytes go (docs/supervision.md, output).
+
+    One child owns a terminal if the caller has one; several get lines with a prefix if a person is watching.
+    """
+    stdin, stdout, stderr = host.terminals
+    if request.prefix or (children > 1 and stdout and request.prefix is None):
+        return TERMINALS if stdout and stderr else PIPES
+    if children > 1:
+        return OUTPUT
+    return TERMINAL if stdin and stdout else INHERIT
+
+
+def _child(
+    project: model.Project,
+    name: str,
+    program: Program,
+    arguments: tuple[str, ...],
+    extra: Mapping[str, str],
+    streams: str,
+    request: Request,
+    host: Host,
+) -> ChildPlan:
+    container = project.containers[program.container]
+    environ = _environ(container, program, extra, request, host)
+    launched = spec.Program(
+        words=_words(container, program, arguments),
+        environ=environ,
+        directory=_directory(project, program, host),
+        uid=program.user_id,
+        gid=program.group_id,
+        groups=program.supplementary_gids,
+        streams=streams,
+        rows=host.rows or DEFAULT_ROWS,
+        columns=host.columns or DEFAULT_COLUMNS,
+        socket=bool(program.tcp_socket),
+    )
+    sandbox = Sandbox(_root(container, host), project.directory, _mounts(project, container, program))
+    return ChildPlan(name, Launch(sandbox, launched), listen_address(program.tcp_socket))
+
+
+def _words(container: model.Container, program: Program, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command line. A text goes to the container's shell, where `$1` is the first argument."""
+    if not isinstance(program.run, str):
+        return program.run + arguments
+    if not container.default_shell:
+        return ("/bin/sh", "-c", program.run, "--", *arguments)
+    return tuple(program.run if word == "$cmdline" else word for word in container.default_shell) + arguments
+
+
+def _directory(project: model.Project, program: Program, host: Host) -> str:
+    """Return the directory to start in: the caller's, mirrored below /work, or `work-dir` joined to /work."""
+    if program.work_dir:
+        return join(WORK, program.work_dir)
+    if host.directory != project.directory and inside(host.directory, project.directory):
+        return WORK + host.directory.removeprefix(project.directory.rstrip("/"))
+    return WORK
+
+
+def join(directory: str, path: str) -> str:
+    """Join and tidy two POSIX paths; an absolute second one stands for itself."""
+    parts: list[str] = []
+    for part in (path if path.startswith("/") else f"{directory}/{path}").split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def _environ(
+    container: model.Container, program: Program, extra: Mapping[str, str], request: Request, host: Host
+) -> dict[str, str]:
+    """Return the environment of a child; nothing of the caller's but what is named here comes in.
+
+    Later wins: PATH and HOME, proxies, the container's, the command's, `VAGGAENV_X` and `-e`, `-E`.
+    """
+    environ = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": "/tmp"}
+    environ.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
+    environ.update(extra)
+    environ.update(container.environ)
+    environ.update(program.environ)
+    for name, value in host.environ.items():
+        passed = name.removeprefix(PASSED)
+        if passed and passed != name and passed not in request.removed:
+            environ[passed] = value
+    environ.update((name, host.environ.get(name, "")) for name in request.copied)
+    environ.update(request.environ)
+    return environ
+
+
+def _root(container: model.Container, host: Host) -> HostRoot:
+    """Return the root of a `!Host` container, with what the system cannot do without below private places."""
+    step = container.setup[0]
+    exposed = [_canonical(path) for path in step.expose]
+    if host.resolver and any(inside(host.resolver, place) for place in PRIVATE_PLACES):
+        exposed.append(host.resolver)
+    hidden = () if step.home_visible else tuple(home for home in host.homes if may_hide(home))
+    return HostRoot(hidden, tuple(dict.fromkeys(exposed)))
+
+
+def _canonical(path: str) -> str:
+    """Return a path with the system's usual link for /var/run followed: /run is private to each child."""
+    return path.removeprefix("/var") if inside(path, "/var/run") else path
+
+
+def _mounts(project: model.Project, container: model.Container, program: Program) -> tuple[Bind | spec.Tmpfs, ...]:
+    """Return the volumes, those of the command before those of the container, parents before children."""
+    volumes = {**container.volumes, **program.volumes}
+    return tuple(_mount(project, target, volumes[target]) for target in sorted(volumes))
+
+
+def _mount(project: model.Project, target: str, volume: model.Volume) -> Bind | spec.Tmpfs:
+    match volume:
+        case Tmpfs(size, mode, subdirs, files):
+            directories = tuple((each.path, each.mode) for each in subdirs)
+            return spec.Tmpfs(target, size, mode, directories, tuple((each.path, each.content) for each in files))
+        case Empty():
+            return spec.Tmpfs(target, EMPTY_SIZE, 0, read_only=True)
+        case BindRO(source):
+            return Bind(_source(project, source, target), target, read_only=True)
+        case BindRW(source):
+            return Bind(_source(project, source, target), target, read_only=False)
+
+
+def _source(project: model.Project, source: str, target: str) -> str:
+    """Return the host path of a bind volume, which is written as the container sees it."""
+    if not inside(source, WORK):
+        raise CommandError(
+            f"volume {target}: {source} is not below /work",
+            "bind a path of the project, or use `!Host {expose: [PATH]}` for a path of the host",
+            "volume-source",
+        )
+    return project.directory.rstrip("/") + source.removeprefix(WORK)
+
+
+def listen_address(text: str) -> Listen | None:
+    """Return the address that `pass-tcp-socket` means: PORT, *:PORT, HOST:PORT or [IPV6]:PORT.
+
+    Raises:
+        VaggaError: the text is none of these.
+    """
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise VaggaError(
+            f'pass-tcp-socket: "{text}" is not an address', "write PORT, *:PORT, HOST:PORT or [IPV6]:PORT", "listen"
+        )
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    return Listen({"": "127.0.0.1", "*": "0.0.0.0"}.get(host, host), int(port))
+
+
+def check_owner(uid: int, owner: int, directory: str) -> None:
+    """Refuse to work as root in somebody else's project: it would fill it with root's files.
+
+    Raises:
+        UsageError: with the remedy.
+    """
+    if uid == 0 and owner != 0:
+        raise UsageError(
+            f"you should not run vagga as root in {directory}, which belongs to user {owner}",
+            "run it as that user, or with --ignore-owner-check",
+            "foreign-project",
+        )
+
+
+def redacted(planned: Plan, names: tuple[str, ...]) -> Plan:
+    """Return the plan for showing, with the values of the variables `names` replaced."""
+
+    def hide(child: ChildPlan) -> ChildPlan:
+        program = child.launch.program
+        environ = {name: "(redacted)" if name in names else value for name, value in program.environ.items()}
+        return replace(child, launch=replace(child.launch, program=replace(program, environ=environ)))
+
+    stages = tuple(replace(stage, children=tuple(map(hide, stage.children))) for stage in planned.stages)
+    return replace(planned, stages=stages)

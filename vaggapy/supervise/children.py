@@ -1,0 +1,97 @@
+"""What the loop keeps of each child, and the small translations around it."""
+
+from __future__ import annotations
+
+import os
+
+from vaggapy.record import replace, unpack
+from vaggapy.sandbox.explain import Found, failed_child
+from vaggapy.sandbox.run import SPEC_CLASSES
+from vaggapy.sandbox.spec import TERMINAL, TERMINALS
+from vaggapy.supervise.terminal import settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vaggapy.errors import SandboxError
+    from vaggapy.sandbox.channel import Channel
+    from vaggapy.sandbox.spec import Failure, Launch
+    from vaggapy.supervise.lines import Feed
+    from vaggapy.supervise.output import Outlet
+    from vaggapy.supervise.stage import ChildPlan
+
+SIGKILL = 9
+
+
+class Live:
+    """One incarnation of a child that was asked for and is not over. It owns its descriptors.
+
+    `streams`: where to read its output, with the feed (None: as it comes) and the outlet. `status`: raw wait
+    status of its command, -1 while unknown; a child that ends without one was killed with its PID 1.
+    """
+
+    __slots__ = (
+        "control",
+        "failure",
+        "incarnation",
+        "name",
+        "number",
+        "pid",
+        "pidfd",
+        "running",
+        "status",
+        "streams",
+    )
+
+    def __init__(self, number: int, name: str, incarnation: int) -> None:
+        """Note who it is; `number` is that of the request."""
+        self.number = number
+        self.name = name
+        self.incarnation = incarnation
+        self.pid = 0
+        self.pidfd = -1
+        self.control: Channel | None = None
+        self.streams: dict[int, tuple[Feed | None, Outlet]] = {}
+        self.running = False
+        self.status = -1
+        self.failure: Failure | None = None
+
+    def note_failure(self, packed: Any) -> None:
+        """Keep what the PID 1 said of its failure."""
+        self.failure = unpack(packed, SPEC_CLASSES)
+
+
+def exit_of(status: int) -> tuple[int, int, bool]:
+    """Return (exit code, signal, whether a core was dumped) of a raw wait status; none at all means SIGKILL."""
+    if status < 0:
+        return 0, SIGKILL, False
+    if os.WIFSIGNALED(status):
+        return 0, os.WTERMSIG(status), os.WCOREDUMP(status)
+    return os.WEXITSTATUS(status), 0, False
+
+
+def launch_of(plan: ChildPlan, columns: int, streams: str) -> Launch:
+    """Return what to launch, with the terminals' size and settings as they are now."""
+    launch = plan.launch
+    if streams == TERMINALS:
+        return replace(launch, program=replace(launch.program, columns=columns))
+    if streams == TERMINAL:
+        return replace(launch, program=replace(launch.program, settings=settings(0)))
+    return launch
+
+
+def why_not_started(failure: Failure, launch: Launch) -> SandboxError:
+    """Explain a failure, with a look for the program on the host: it may be there and only hidden."""
+    return failed_child(failure, launch.sandbox.root, _find_on_host(failure.source))
+
+
+def _find_on_host(name: str) -> Found:
+    """Look a bare name up in the caller's own PATH."""
+    if not name or "/" in name:
+        return Found(name, os.path.realpath(name) if name else "")
+    for place in os.environ.get("PATH", "").split(":"):
+        path = os.path.join(place, name)
+        if place.startswith("/") and os.access(path, os.X_OK):
+            return Found(path, os.path.realpath(path))
+    return Found()

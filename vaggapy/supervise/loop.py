@@ -1,0 +1,508 @@
+"""The loop of the supervisor: descriptors and deadlines become events, actions become calls.
+
+It decides nothing: what an event means is the policy's business. One thread, one epoll; signals arrive through a
+wake-up descriptor, the ends of children through pidfds. Within one turn signals come first, then what the
+spawner and the children say, then exits, then output, then timers.
+
+A child has ended when the kernel says that its namespace is empty, not when its pipes close.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from vaggapy.errors import ExitCode
+from vaggapy.sandbox import channel
+from vaggapy.sandbox.run import Spawner
+from vaggapy.sandbox.spec import PIPES, TERMINAL, TERMINALS, Failure
+from vaggapy.supervise import policy
+from vaggapy.supervise.children import Live, exit_of, launch_of, why_not_started
+from vaggapy.supervise.lines import Feed, prefixes
+from vaggapy.supervise.output import Outlet
+from vaggapy.supervise.policy import (
+    CancelTimer,
+    Finish,
+    Kill,
+    Report,
+    Resume,
+    SetTimer,
+    Signal,
+    Spawn,
+    Suspend,
+    SuspendSelf,
+)
+from vaggapy.supervise.relay import Relay
+from vaggapy.supervise.signals import WINCH, Signals
+from vaggapy.supervise.terminal import Terminal, set_size, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Callable, Mapping
+
+    from vaggapy.supervise.policy import Action, Event, Told
+    from vaggapy.supervise.stage import Stage
+else:
+    import _signal
+
+CHUNK = 64 * 1024
+PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown
+MOST_REQUESTS = 8  # spawns asked for and not answered: more could fill both directions of the channel
+NARROWEST = 20  # columns of a terminal beside a long prefix
+SIGKILL, SIGSTOP = 9, 19
+IN, OUT = select.EPOLLIN, select.EPOLLOUT
+
+OUTER_PROC = (
+    "vagga: the outer /proc is used: a container around this one hides parts of it, so a new one is refused "
+    "(run the outer container with an unmasked /proc) [outer-proc]\n"
+)
+
+DISK_FULL = (
+    "vagga: output is lost: no space left where standard output goes (free some, the children go on) [output-lost]\n"
+)
+
+# The order of one turn.
+FIRST, TOLD, ENDED, BYTES = 0, 1, 2, 3
+
+
+class Loop:
+    """One stage of a run, from its first spawn to its exit code."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        spawner: Spawner,
+        signals: Signals,
+        outlets: tuple[Outlet, Outlet],
+        sockets: Mapping[str, int],
+        tell: Callable[[Told], str],
+        colour: bool,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            stage: what to run.
+            spawner: of the whole run; it outlives the stage.
+            signals: of this process.
+            outlets: standard output and standard error.
+            sockets: listening descriptors by child, for `pass-tcp-socket`; they stay the caller's.
+            tell: gets every report, returns the text for people, or "".
+            colour: whether prefixes are coloured.
+        """
+        self._stage = stage
+        self._spawner = spawner
+        self._signals = signals
+        self._out, self._err = outlets
+        self._sockets = sockets
+        self._tell = tell
+        self._plans = {child.name: child for child in stage.children}
+        prefixed = self._plans if stage.streams in (PIPES, TERMINALS) else ()
+        self._prefixes = prefixes(prefixed, colour)
+        self._prefix_width = max((len(each) for each in prefixes(prefixed, colour=False).values()), default=0)
+        self._state = policy.initial(stage.mode, tuple(self._plans), float(stage.grace))
+        self._live: dict[int, Live] = {}
+        self._names: dict[str, Live] = {}
+        self._requests: list[Spawn] = []
+        self._asked = 0
+        self._number = 0
+        self._timers: dict[str, float] = {}
+        self._flushes: dict[Feed, tuple[float, Outlet]] = {}
+        self._paused: list[Live] = []
+        self._suspended = 0.0
+        self._told_closed = False
+        self._told_lost = False
+        self._warned = False
+        self._relay: Relay | None = None
+        self._terminal = Terminal() if stage.streams == TERMINAL else None
+        self._epoll = select.epoll()
+        self._watched: dict[int, tuple[int, Callable[[int], object]]] = {}
+        self._code = -1
+
+    def run(self) -> int:
+        """Run to the end and return the exit code. The terminal is restored, whatever happens."""
+        try:
+            self._watch(self._signals.fileno(), FIRST, IN, lambda _: self._take_signals())
+            self._watch(self._spawner.fileno(), TOLD, IN, lambda _: self._take_answer())
+            self._watch(self._spawner.pidfd, ENDED, IN, lambda _: self._lose_spawner())
+            self._watch_outlets()
+            if self._terminal is not None:
+                self._terminal.make_raw()
+            self._take_signals()
+            self._feed(policy.Begin(self._now()))
+            while self._code < 0:
+                self._turn()
+            return self._code
+        finally:
+            if self._terminal is not None:
+                self._terminal.restore()
+            self._epoll.close()
+
+    # --- turns ------------------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        """Return seconds on a clock that stands still while we are suspended."""
+        return time.monotonic() - self._suspended
+
+    def _turn(self) -> None:
+        deadlines = [*self._timers.values(), *(at for at, _ in self._flushes.values())]
+        timeout = max(0.0, min(deadlines) - self._now()) if deadlines else -1
+        ready = [(self._watched[fd], fd, mask) for fd, mask in self._epoll.poll(timeout) if fd in self._watched]
+        ready.sort(key=lambda item: item[0][0])
+        for entry, fd, mask in ready:
+            if self._watched.get(fd) is entry:  # Not closed, or even reused, by what came before in this turn.
+                entry[1](mask)
+        self._fire_timers()
+        self._watch_outlets()
+
+    def _fire_timers(self) -> None:
+        now = self._now()
+        for feed in [feed for feed, (at, _) in self._flushes.items() if at <= now]:
+            _, outlet = self._flushes.pop(feed)
+            outlet.write(feed.flush_partial())
+        for name in [name for name, at in self._timers.items() if at <= now]:
+            if self._timers.pop(name, None) is not None:
+                self._feed(policy.TimerFired(now, name))
+
+    def _feed(self, event: Event) -> None:
+        """Ask the policy and do what it says."""
+        self._state, actions = policy.step(self._state, event)
+        for action in actions:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Spawn():
+                self._requests.append(action)
+                self._ask_for_spawns()
+            case Signal(name, number):
+                self._say(name, ("signal", number, True))
+            case Kill(name):
+                self._kill(name)
+            case Suspend(name):
+                self._say(name, ("suspend",))
+            case Resume(name):
+                self._say(name, ("resume",))
+            case SuspendSelf():
+                self._suspend()
+            case SetTimer(name, at):
+                self._timers[name] = at
+            case CancelTimer(name):
+                self._timers.pop(name, None)
+            case Report(record):
+                self._message(self._tell(record))
+            case Finish(code):
+                self._code = code
+
+    # --- descriptors ------------------------------------------------------------------------------------------
+
+    def _watch(self, fd: int, order: int, mask: int, call: Callable[[int], object]) -> None:
+        self._watched[fd] = (order, call)
+        self._epoll.register(fd, mask)
+
+    def _forget(self, fd: int) -> None:
+        if self._watched.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def _watch_outlets(self) -> None:
+        """Wait for room where bytes wait, for closed readers always, and go on reading where there is room."""
+        for outlet in {self._out, self._err}:
+            if outlet.can_be_watched and not outlet.closed:
+                mask = OUT if outlet.waits else 0
+                if outlet.fd in self._watched:
+                    self._epoll.modify(outlet.fd, mask)
+                else:
+                    self._watch(outlet.fd, BYTES, mask, self._room_for(outlet))
+            elif outlet.closed:
+                self._forget(outlet.fd)
+        if self._out.closed and not self._told_closed:
+            self._told_closed = True
+            self._feed(policy.Signalled(self._now(), policy.PIPE))
+        if self._out.lost and not self._told_lost:
+            self._told_lost = True
+            self._message(DISK_FULL)
+        if self._paused and self._out.has_room and self._err.has_room:
+            paused, self._paused = self._paused, []
+            for live in paused:
+                self._watch_streams(live)
+        self._watch_keys()
+
+    def _watch_keys(self) -> None:
+        relay = self._relay
+        if relay is None:
+            return
+        if relay.wants_keys and relay.terminal.fd not in self._watched:
+            self._watch(relay.terminal.fd, BYTES, IN, lambda _: self._take_keys())
+        elif not relay.wants_keys:
+            self._forget(relay.terminal.fd)
+        if relay.waits:
+            relay.pass_on()
+            if relay.waits:
+                self._timers.setdefault("keys", self._now() + PARTIAL_DELAY)
+
+    def _room_for(self, outlet: Outlet) -> Callable[[int], object]:
+        return lambda events: self._take_room(outlet, events)
+
+    def _take_room(self, outlet: Outlet, events: int) -> None:
+        if events & (select.EPOLLERR | select.EPOLLHUP) and not events & OUT:
+            outlet.closed = True
+        outlet.flush()
+
+    def _take_signals(self) -> None:
+        for number in self._signals.read():
+            if number == WINCH:
+                self._resize()
+            else:
+                if number == policy.CONT and self._terminal is not None:
+                    self._terminal.make_raw()
+                self._feed(policy.Signalled(self._now(), number))
+
+    def _take_keys(self) -> None:
+        if self._relay is not None:
+            for number in self._relay.take_keys(stopping=self._state.stop is not None):
+                self._feed(policy.Signalled(self._now(), number))
+
+    def _resize(self) -> None:
+        if self._relay is not None:
+            self._relay.resize()
+        elif self._stage.streams == TERMINALS:
+            rows, columns = size(1)
+            for live in self._live.values():
+                for fd in live.streams:
+                    set_size(fd, rows, self._inner_columns(columns))
+
+    def _inner_columns(self, columns: int) -> int:
+        """Return the columns that are left beside the prefix."""
+        return max(NARROWEST, columns - self._prefix_width)
+
+    def _suspend(self) -> None:
+        """Stop this process, as the user asked; timers do not run meanwhile."""
+        if self._terminal is not None:
+            self._terminal.restore()
+        before = time.monotonic()
+        os.kill(os.getpid(), SIGSTOP)
+        self._suspended += time.monotonic() - before
+
+    # --- children ---------------------------------------------------------------------------------------------
+
+    def _ask_for_spawns(self) -> None:
+        """Ask the spawner for what waits, a few at a time."""
+        while self._requests and self._asked < MOST_REQUESTS:
+            wanted = self._requests.pop(0)
+            self._number += 1
+            live = Live(self._number, wanted.name, wanted.incarnation)
+            self._live[live.number] = live
+            self._names[live.name] = live
+            self._asked += 1
+            try:
+                self._request(live)
+            except OSError as error:
+                self._asked -= 1
+                self._fail(live, Failure("descriptors", error.errno or 0))
+
+    def _request(self, live: Live) -> None:
+        """Send the request for one child with its descriptors."""
+        plan = self._plans[live.name]
+        live.control, theirs = channel.pair()
+        passed = [theirs.fileno()]
+        ends: list[int] = []
+        try:
+            if self._stage.streams == PIPES:
+                for outlet in (self._out, self._err):
+                    read, write = os.pipe2(os.O_CLOEXEC)
+                    ends.append(write)
+                    live.streams[read] = (Feed(outlet.sink, self._prefixes[live.name]), outlet)
+            passed += ends
+            if plan.listen is not None:
+                passed.append(self._sockets[live.name])
+            launch = launch_of(plan, self._inner_columns(plan.launch.program.columns), self._stage.streams)
+            self._spawner.request(live.number, launch, tuple(passed))
+        finally:
+            theirs.close()
+            for fd in ends:
+                os.close(fd)
+
+    def _take_answer(self) -> None:
+        """Take an answer of the spawner: a pid and its pidfd, or why there is none."""
+        answer = self._spawner.receive()
+        if answer is None:
+            self._lose_spawner()
+            return
+        self._asked -= 1
+        live = self._live[answer.number]
+        if answer.failure is not None:
+            self._fail(live, answer.failure)
+        else:
+            live.pid, live.pidfd = answer.pid, answer.pidfd
+            self._watch(live.pidfd, ENDED, IN, lambda _: self._end(live))
+            if live.control is not None:
+                self._watch(live.control.fileno(), TOLD, IN, lambda _: self._listen(live))
+            self._watch_streams(live)
+        self._ask_for_spawns()
+
+    def _listen(self, live: Live) -> bool:
+        """Take one message of a PID 1; return False when there will be no more."""
+        received = live.control.receive() if live.control is not None else None
+        if received is None:
+            if live.control is not None:
+                self._forget(live.control.fileno())
+            return False
+        match received:
+            case (("running",), _):
+                live.running = True
+                self._feed(policy.Started(self._now(), live.name, live.incarnation, live.pid))
+            case (("status", status), _):
+                live.status = status
+            case (("failed", failure), _):
+                live.note_failure(failure)
+            case (("terminals",), masters):
+                self._take_masters(live, masters)
+            case (("stopped",), _):
+                self._feed(policy.Signalled(self._now(), policy.TSTP))
+            case _:
+                self._warn_of_outer_proc()
+        return True
+
+    def _warn_of_outer_proc(self) -> None:
+        """Say once that the children see the outer /proc."""
+        if not self._warned:
+            self._warned = True
+            self._message(OUTER_PROC)
+
+    def _take_masters(self, live: Live, masters: tuple[int, ...]) -> None:
+        """Take the masters of the terminals that a child was given."""
+        if self._terminal is not None:
+            self._relay = Relay(self._terminal, masters[0])
+            self._relay.resize()
+            live.streams[masters[0]] = (None, self._out)
+        else:
+            for fd, outlet in zip(masters, (self._out, self._err), strict=True):
+                live.streams[fd] = (Feed(outlet.sink, self._prefixes[live.name]), outlet)
+        self._watch_streams(live)
+
+    def _watch_streams(self, live: Live) -> None:
+        for fd in live.streams:
+            if fd not in self._watched:
+                self._watch(fd, BYTES, IN, self._reader(live, fd))
+
+    def _reader(self, live: Live, fd: int) -> Callable[[int], object]:
+        return lambda _: self._read(live, fd)
+
+    def _read(self, live: Live, fd: int) -> bool:
+        """Read one piece of a child's output; return False at its end."""
+        feed, outlet = live.streams[fd]
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""  # A terminal whose other side is closed gives EIO.
+        if not data:
+            self._close_stream(live, fd)
+            return False
+        if feed is None:
+            outlet.write(data)
+        else:
+            outlet.write(feed.take(data))
+            if feed.pending:
+                self._flushes.setdefault(feed, (self._now() + PARTIAL_DELAY, outlet))
+        if outlet.full:
+            self._pause()
+        return True
+
+    def _pause(self) -> None:
+        """Read no more until the readers of our output have caught up: the writers wait, as with any pipe."""
+        for live in self._live.values():
+            if live not in self._paused:
+                self._paused.append(live)
+                for fd in live.streams:
+                    self._forget(fd)
+
+    def _close_stream(self, live: Live, fd: int) -> None:
+        feed, outlet = live.streams.pop(fd)
+        if feed is not None:
+            self._flushes.pop(feed, None)
+            outlet.write(feed.flush_partial())
+        self._forget(fd)
+        if self._relay is not None and self._relay.master == fd:
+            self._forget(self._relay.terminal.fd)
+            self._relay = None
+        os.close(fd)
+
+    def _end(self, live: Live) -> None:
+        """The namespace of a child is empty: take its last words, all its output, and tell the policy."""
+        while self._listen(live):
+            pass
+        for fd in tuple(live.streams):
+            os.set_blocking(fd, False)
+            while fd in live.streams and self._read(live, fd):
+                pass
+            if fd in live.streams:
+                self._close_stream(live, fd)
+        failure = live.failure
+        if failure is not None:
+            self._fail(live, failure)
+            return
+        self._release(live)
+        if not live.running:
+            self._feed(policy.Started(self._now(), live.name, live.incarnation, live.pid))
+        code, number, core = exit_of(live.status)
+        self._feed(policy.Exited(self._now(), live.name, live.incarnation, code, number, core))
+
+    def _fail(self, live: Live, failure: Failure) -> None:
+        """Tell the policy that a child could not be started."""
+        self._release(live)
+        error = why_not_started(failure, self._plans[live.name].launch)
+        self._feed(policy.SpawnFailed(self._now(), live.name, live.incarnation, error.code, str(error)))
+
+    def _release(self, live: Live) -> None:
+        """Let go of everything that a child had."""
+        del self._live[live.number]
+        if live in self._paused:
+            self._paused.remove(live)
+        for fd in tuple(live.streams):
+            self._close_stream(live, fd)
+        if live.control is not None:
+            self._forget(live.control.fileno())
+            live.control.close()
+        if live.pidfd >= 0:
+            self._forget(live.pidfd)
+            os.close(live.pidfd)
+
+    def _say(self, name: str, message: channel.Message) -> None:
+        control = self._names[name].control
+        if control is not None:
+            control.send(message)
+
+    def _kill(self, name: str) -> None:
+        pidfd = self._names[name].pidfd
+        if pidfd >= 0:
+            try:
+                _signal.pidfd_send_signal(pidfd, SIGKILL)
+            except ProcessLookupError:
+                pass  # It has just died by itself.
+
+    def _lose_spawner(self) -> None:
+        """The spawner is dead, and the kernel kills every child; those that were only asked for will never be."""
+        self._forget(self._spawner.fileno())
+        self._forget(self._spawner.pidfd)
+        self._feed(policy.SpawnerLost(self._now()))
+        waiting = [live for live in self._live.values() if live.pidfd < 0]
+        for live in waiting:
+            self._fail(live, Failure("spawner", 0))
+        for wanted in self._requests:
+            why = "the spawner is gone"
+            event = policy.SpawnFailed(self._now(), wanted.name, wanted.incarnation, ExitCode.SANDBOX, why)
+            self._feed(event)
+        self._requests.clear()
+
+    # --- people -----------------------------------------------------------------------------------------------
+
+    def _message(self, text: str) -> None:
+        """Write a text for people to standard error, on a line of its own."""
+        if not text:
+            return
+        if self._terminal is not None and self._terminal.is_raw:
+            text = text.replace("\n", "\r\n")
+        self._err.write(self._err.sink.break_line() + text.encode("utf-8", "replace"))

@@ -1,0 +1,73 @@
+"""Between the caller's terminal and the terminal of the one child that owns one: bytes both ways.
+
+The master of the child's terminal is read like any other stream; here is the way in: keys, window size, and
+the bytes that ask for the end once the run is stopping.
+"""
+
+from __future__ import annotations
+
+import os
+
+from vaggapy.supervise.policy import INT, QUIT
+from vaggapy.supervise.terminal import INTERRUPT, Terminal, set_size, size
+from vaggapy.supervise.terminal import QUIT as QUIT_KEY
+
+MOST = 4096
+
+
+class Relay:
+    """Keys on their way to `master`; what it does not take yet is kept, and no more is read until it did."""
+
+    __slots__ = ("_pending", "ended", "master", "terminal")
+
+    def __init__(self, terminal: Terminal, master: int) -> None:
+        """Relay to `master`, a descriptor of our own that is made non-blocking."""
+        os.set_blocking(master, False)
+        self.terminal = terminal
+        self.master = master
+        self.ended = False
+        self._pending = b""
+
+    @property
+    def wants_keys(self) -> bool:
+        """Return whether keys should be read now."""
+        return not self._pending and not self.ended and self.terminal.is_raw
+
+    @property
+    def waits(self) -> bool:
+        """Return whether keys wait for the child."""
+        return bool(self._pending)
+
+    def take_keys(self, stopping: bool) -> tuple[int, ...]:
+        """Read keys and pass them on; return the signals that the keys for INT and QUIT mean while the run is stopping.
+
+        Before that they are the child's own business.
+        """
+        try:
+            keys = os.read(self.terminal.fd, MOST)
+        except OSError:
+            keys = b""
+        if not keys:
+            self.ended = True
+            return ()
+        if stopping:
+            return tuple(number for key, number in ((INTERRUPT, INT), (QUIT_KEY, QUIT)) if key in keys)
+        self._pending += keys
+        self.pass_on()
+        return ()
+
+    def pass_on(self) -> None:
+        """Give the child what waits, as far as it takes it."""
+        try:
+            self._pending = self._pending[os.write(self.master, self._pending) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._pending = b""  # The child has gone.
+            self.ended = True
+
+    def resize(self) -> None:
+        """Give the child's terminal the size of the caller's."""
+        rows, columns = size(self.terminal.fd)
+        if rows and columns:
+            set_size(self.master, rows, columns)

@@ -1,0 +1,53 @@
+"""Signals to the supervisor as bytes on a descriptor: no handler does work.
+
+Installed before anything else happens, so that a signal during preparations is known when the loop begins.
+"""
+
+from __future__ import annotations
+
+import os
+
+from vaggapy.supervise.policy import CONT, HUP, INT, QUIT, TERM, TSTP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from types import FrameType
+else:
+    import _signal
+
+USR1, USR2, CHLD, WINCH = 10, 12, 17, 28
+TAKEN = (INT, QUIT, TERM, TSTP, CONT, WINCH)
+
+
+class Signals:
+    """The signals that arrived and were not read yet."""
+
+    __slots__ = ("_read", "_write")
+
+    def __init__(self) -> None:
+        """Take over the signals of this process; a SIGHUP that was ignored at start (nohup) stays ignored."""
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in TAKEN:
+            _signal.signal(number, _note)
+        if _signal.getsignal(HUP) != _signal.SIG_IGN:
+            _signal.signal(HUP, _note)
+        for number in (USR1, USR2):
+            _signal.signal(number, _signal.SIG_IGN)
+        _signal.signal(CHLD, _signal.SIG_DFL)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when a signal came."""
+        return self._read
+
+    def read(self) -> tuple[int, ...]:
+        """Return the signals that came, each once, in their order."""
+        try:
+            return tuple(dict.fromkeys(os.read(self._read, 512)))
+        except BlockingIOError:
+            return ()
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the interpreter has written the number to the wake-up descriptor."""
