@@ -131,6 +131,7 @@ def names_in_code(sources: list[Source]) -> Names:
         known: set[str] = set()
         unclear: list[str] = []
         for source in sources:
+            known |= set(re.findall(r" \[([a-z][a-z-]+)\]$", "\n".join(texts_in(source.tree)), re.MULTILINE))
             for call, function in calls(source.tree):
                 callee = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
                 if callee in members and (given := argument(call, *members[callee])) is not None:
@@ -143,6 +144,13 @@ def names_in_code(sources: list[Source]) -> Names:
         if takers == members:
             return Names(known, unclear)
         members = takers
+
+
+def texts_in(tree: ast.AST) -> Iterator[str]:
+    """Give every text of a module: a line that is written out whole may end in its `[name]`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, ast.FunctionDef | None]]:
@@ -187,12 +195,14 @@ def meaning(given: ast.expr, function: ast.FunctionDef | None, source: Source) -
                 return {source.constants[name]}, ""
             if function and any(name == item.arg for item in [*function.args.args, *function.args.kwonlyargs]):
                 return set(), name
-            local = {
-                text
-                for node in ast.walk(function or source.tree)
-                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
-                for text in meaning(node.value, None, source)[0]
-            }
+            local: set[str] = set()
+            for node in ast.walk(function or source.tree):
+                if isinstance(node, ast.Assign):
+                    target = node.targets[0]
+                    if isinstance(target, ast.Tuple) and any(ast.unparse(item) == name for item in target.elts):
+                        local.add("")  # unpacked from an error that came from elsewhere, as data
+                    elif ast.unparse(target) == name:
+                        local |= meaning(node.value, None, source)[0]
             return local, ""
         case _:
             return set(), ""
@@ -223,9 +233,10 @@ def f(x):
     raise VaggaError("what", "do", NAME)
     raise Other("what", "do", "not-ours")
     raise VaggaError("what", "do", f())
+    print(f"vagga: {x} (do) [by-text]")
 """
     known, unclear = names_in_code(read_sources({"a.py": text}))
-    by = {f"by-{how}" for how in ("constant", "method", "keyword", "function", "variable")}
+    by = {f"by-{how}" for how in ("constant", "method", "keyword", "function", "variable", "text")}
     assert known == by | {"a-choice", "b-choice"}
     assert unclear == ["a.py:17 f()"]
 

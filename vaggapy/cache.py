@@ -1,38 +1,75 @@
-"""The bound Project, so that an unchanged vagga.yaml costs no parsing. Nothing is kept yet: every load is a miss.
+"""The bound Project, kept outside the project: an unchanged vagga.yaml costs neither parsing nor its imports.
 
-A miss is read in a process of its own: the parser's memory would make every later fork dearer, and hostile
-input can at worst end that process.
+An entry holds for one interpreter, one version of vagga and files that are the same to the nanosecond, by path,
+device, inode, size and both times. Any doubt is a miss: a wrong owner, a torn write, a file touched within the
+last two seconds (its time could stay the same over a second change). A miss is read in a process of its own:
+the parser's memory would make every later fork dearer, and hostile input can at worst end that process.
+
+Entries are `marshal`, which is not safe to read from others: they are read only from files and directories that
+belong to the caller alone, never from the project, which may come from a stranger.
 """
 
 from __future__ import annotations
 
+import binascii
 import marshal
+import os
+import stat
+import sys
+import time
 
-from vaggapy import errors
+from vaggapy import __version__, errors
 from vaggapy.config import model
-from vaggapy.config.load import Found, find, read_project
+from vaggapy.config.load import Found, find
 from vaggapy.errors import ConfigError, ExitCode, VaggaError
 from vaggapy.record import pack, records, unpack
+from vaggapy.sandbox.operations import inside
 from vaggapy.sandbox.run import call_in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from vaggapy.config.model import Project
 
+    Fingerprint = tuple[str, tuple[int, ...]]
+
 CLASSES = {**records(vars(model)), **records(vars(errors))}
+IDENTITY = (__version__, sys.hexversion, sys.implementation.name)
+SETTLED = 2.0  # seconds after which a file's time is trusted to tell a change
+LARGEST = 64 * 1024 * 1024
+CHECK = 4  # bytes of the checksum before an entry
 
 
-def load(directory: str, file: str | None) -> Project:
+def load(directory: str, file: str | None, keep: bool = True) -> Project:
     """Return the project of a directory, or the one that `-f FILE` names.
 
     Raises:
         VaggaError: not found, or wrong; with every mistake.
     """
-    return _read(find(directory, file))
+    found = find(directory, file)
+    place = _place(found) if keep else ""
+    entry = _read_entry(place) if place else None
+    if entry is not None and entry[:3] == (IDENTITY, found.directory, found.file) and _unchanged(entry[3]):
+        try:
+            kept: Project = unpack(entry[4], CLASSES)
+            return kept
+        except (KeyError, TypeError, ValueError):
+            pass  # Written by another state of the code: a miss.
+    before = _fingerprint(found.file)
+    project, inputs = _compile_apart(found)
+    if place and before is not None:
+        prints = tuple(print_ for path in inputs if (print_ := _fingerprint(path)) is not None)
+        if len(prints) == len(inputs) and before in prints and _settled(prints):
+            _write_entry(place, (IDENTITY, found.directory, found.file, prints, pack(project)))
+    return project
 
 
-def _read(found: Found) -> Project:
-    """Parse and bind in a forked process."""
+# --- the parser's own process -----------------------------------------------------------------------------------
+
+
+def _compile_apart(found: Found) -> tuple[Project, tuple[str, ...]]:
+    """Parse and bind in a forked process; return the project and the paths that were read for it."""
     data, status = call_in_child(lambda: _compile(found))
     if status or not data:
         raise VaggaError(
@@ -41,22 +78,145 @@ def _read(found: Found) -> Project:
             "config-too-large",
             ExitCode.CONFIG,
         )
-    kind, packed = marshal.loads(data)
+    kind, packed, inputs = marshal.loads(data)
     if kind == "problems":
         raise ConfigError(unpack(packed, CLASSES))
     if kind == "error":
         what, remedy, name, code = packed
         raise VaggaError(what, remedy, name, code)
-    project: Project = unpack(packed, CLASSES)
-    return project
+    return unpack(packed, CLASSES), inputs
 
 
 def _compile(found: Found) -> bytes:
     """Read the project; return it, or what is wrong, as bytes."""
+    from vaggapy.config.load import read_project  # imports the parser, in this process only
+
     try:
         loaded = read_project(found)
     except ConfigError as error:
-        return marshal.dumps(("problems", pack(error.problems)))
+        return marshal.dumps(("problems", pack(error.problems), ()))
     except VaggaError as error:
-        return marshal.dumps(("error", (error.what, error.remedy, error.name, error.code)))
-    return marshal.dumps(("project", pack(loaded.project)))
+        return marshal.dumps(("error", (error.what, error.remedy, error.name, error.code), ()))
+    return marshal.dumps(("project", pack(loaded.project), loaded.inputs))
+
+
+# --- what makes an entry valid ----------------------------------------------------------------------------------
+
+
+def _fingerprint(path: str) -> Fingerprint | None:
+    """Return what changes when a file does, or None where it cannot be seen."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _unchanged(prints: tuple[Fingerprint, ...]) -> bool:
+    return all(_fingerprint(path) == (path, known) for path, known in prints)
+
+
+def _settled(prints: tuple[Fingerprint, ...]) -> bool:
+    """Return whether every file is old enough for its times to tell the next change."""
+    limit = (time.clock_gettime(time.CLOCK_REALTIME) - SETTLED) * 1e9
+    return all(known[3] < limit and known[4] < limit for _, known in prints)
+
+
+# --- where entries are ------------------------------------------------------------------------------------------
+
+
+def _place(found: Found) -> str:
+    """Return the path of the entry of a project; "" where there is no place for it."""
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    if not caches.startswith("/"):
+        home = os.environ.get("HOME", "")
+        caches = f"{home}/.cache" if home.startswith("/") else ""
+    if not caches or inside(os.path.realpath(caches), found.directory):
+        return ""
+    key = f"{found.directory}\0{found.file}".encode("utf-8", "surrogateescape")
+    return f"{caches}/vagga/{_hash(key):016x}"
+
+
+def _hash(data: bytes) -> int:
+    """Return the 64-bit FNV-1a; the entry names its project, so that a collision is only a miss."""
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def _ours(fd: int, kind: int) -> bool:
+    """Return whether an open file or directory is the caller's, and nobody else may write to it."""
+    found = os.fstat(fd)
+    return stat.S_IFMT(found.st_mode) == kind and found.st_uid == os.getuid() and not found.st_mode & 0o022
+
+
+def _read_entry(place: str) -> tuple[Any, ...] | None:
+    """Return a whole entry of our own, or None."""
+    directory = _open_directory(os.path.dirname(place))
+    if directory < 0:
+        return None
+    try:
+        fd = os.open(os.path.basename(place), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except OSError:
+        return None
+    finally:
+        os.close(directory)
+    with open(fd, "rb") as file:
+        data = file.read(LARGEST) if _ours(fd, stat.S_IFREG) else b""
+    if len(data) <= CHECK or binascii.crc32(data[CHECK:]).to_bytes(CHECK, "big") != data[:CHECK]:
+        return None
+    try:
+        entry = marshal.loads(data[CHECK:])
+    except (ValueError, EOFError, TypeError):
+        return None
+    return entry if isinstance(entry, tuple) and len(entry) == 5 else None
+
+
+def _write_entry(place: str, entry: tuple[Any, ...]) -> None:
+    """Write an entry where it stands, in one go; a torn one fails its checksum. Failures cost only time later."""
+    data = marshal.dumps(entry)
+    if not _make_directory(os.path.dirname(place)):
+        return
+    directory = _open_directory(os.path.dirname(place))
+    if directory < 0:
+        return
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(os.path.basename(place), flags, 0o600, dir_fd=directory)
+        try:
+            os.write(fd, binascii.crc32(data).to_bytes(CHECK, "big") + data)
+        finally:
+            os.close(fd)
+    except OSError:
+        pass
+    finally:
+        os.close(directory)
+
+
+def _open_directory(path: str) -> int:
+    """Open the directory of entries if it is the caller's alone; -1 if not."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    if _ours(fd, stat.S_IFDIR):
+        return fd
+    os.close(fd)
+    return -1
+
+
+def _make_directory(path: str) -> bool:
+    """Make the directory of entries below one that belongs to the caller; never in somebody else's home."""
+    if os.path.isdir(path):
+        return True
+    caches = os.path.dirname(path)
+    try:
+        owner = os.stat(caches if os.path.isdir(caches) else os.path.dirname(caches)).st_uid
+        if owner != os.getuid():
+            return False
+        os.makedirs(caches, 0o700, exist_ok=True)
+        os.mkdir(path, 0o700)
+    except OSError:
+        return False
+    return True

@@ -196,6 +196,19 @@ def test_a_wrong_port_is_one_clear_line(migrated: Callable[..., Program]) -> Non
     assert migrated("web", PORT="http").end() == (1, expected)
 
 
+def test_submit_says_what_became_of_the_job(migrated: Callable[..., Program]) -> None:
+    web = migrated("web")
+    port = port_of(web)
+    assert migrated("submit", "crash", port=port).end() == (0, "submitted job 1 (crash 1000)\n")
+    assert migrated("submit", "primes", "9", port=port).end() == (0, "submitted job 2 (primes 9)\n")
+    code, output = migrated("submit", "nothing", port=port).end()
+    assert (code, output.startswith("web refuses the job: kind must be one of primes, ")) == (1, True)
+    assert migrated("submit", port=port).end() == (1, "usage: submit KIND [SIZE]\n")
+    web.end(signal.SIGTERM)
+    expected = f"web does not answer on port {port} (vagga run_full_app starts it)\n"
+    assert migrated("submit", "crash", port=port).end() == (1, expected)
+
+
 def test_batch_computes_one_job_and_exits(start: Callable[..., Program]) -> None:
     assert start("batch", "collatz", "28").end() == (0, "collatz 28 = 111 steps from 27\n")
     code, output = start("batch", "nothing").end()

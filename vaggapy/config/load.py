@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vaggapy.config.model import Project
 
-MAX_BYTES = 1024 * 1024
-"""The parser needs up to 1.3 us a byte; a file of 500 children has 75 kB."""
+MAX_BYTES = 512 * 1024
+"""The parser needs up to 2 us a byte; a file of 500 children has 75 kB."""
 
 NAMES = (".vagga/vagga.yaml", "vagga.yaml")
 TYPOS = (".vagga/vagga.yml", "vagga.yml")

@@ -1,0 +1,117 @@
+"""docs/config.md says what the tables in vaggapy/config/fields.py say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vaggapy.config import fields
+from vaggapy.config.load import MAX_BYTES
+from vaggapy.config.model import COMPATIBLE_WITH, Tmpfs, TmpfsDir
+from vaggapy.config.tree import MAX_DEPTH, MAX_NODES
+from vaggapy.config.values import read_number
+
+TEXT = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
+ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+TABLES = {
+    "## The top of the file": fields.TOP,
+    "## Containers": fields.CONTAINER,
+    "### !Host": fields.HOST,
+    "### !Tmpfs": fields.TMPFS,
+    "### Directories of subdirs": fields.SUBDIR,
+    "### !Command": fields.COMMAND,
+    "### !Supervise": fields.SUPERVISE,
+    "### Children": fields.CHILD,
+}
+LATER_HEADING = "## Known, but not in this version"
+
+
+def section(heading: str) -> str:
+    """Return the text between a heading and the next one."""
+    assert TEXT.count(f"\n{heading}\n") == 1
+    return re.split(r"\n##+ ", TEXT.split(f"\n{heading}\n")[1])[0]
+
+
+def documented_default(field: fields.Field) -> set[str]:
+    """Return the ways in which the page may show a default."""
+    if field.needed:
+        return {"needed"}
+    return {field.default, f"`{field.default}`"} if field.default else {"none"}
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_each_section_documents_the_keys_types_and_defaults_of_its_table(heading: str) -> None:
+    rows = {key: (kind, default, meaning) for key, kind, default, meaning in ROW.findall(section(heading))}
+    shown = {key: field for key, field in TABLES[heading].items() if field.state != fields.LATER}
+    assert list(rows) == list(shown)
+    for key, field in shown.items():
+        kind, default, meaning = rows[key]
+        assert (key, kind) == (key, field.type)
+        assert default in documented_default(field)
+        assert meaning
+        assert ("accepted" in meaning) == (field.state == fields.NO_EFFECT)
+
+
+def test_every_key_and_tag_of_a_later_version_is_listed() -> None:
+    listed = set(re.findall(r"`([^`]+)`", section(LATER_HEADING)))
+    later = {key for table in TABLES.values() for key, field in table.items() if field.state == fields.LATER}
+    tags = {**fields.COMMAND_TAGS, **fields.CHILD_TAGS, **fields.VOLUME_TAGS, **fields.STEP_TAGS}
+    assert (later | {tag for tag, state in tags.items() if state == fields.LATER}) - listed == set()
+
+
+def test_no_key_of_this_version_is_listed_as_later() -> None:
+    lines = [line for line in section(LATER_HEADING).split("\n- ") if line.startswith(("in ", "at "))]
+    for line, table in zip(
+        lines, (fields.TOP, fields.CONTAINER, fields.COMMAND, fields.SUPERVISE, fields.CHILD), strict=True
+    ):
+        listed = {word for word in re.findall(r"`([^`]+)`", line) if not word.startswith("!")}
+        assert listed == {key for key, field in table.items() if field.state == fields.LATER}
+
+
+def test_the_limits_and_versions_on_the_page_are_those_of_the_code() -> None:
+    assert f"at most {MAX_BYTES // 1024} KiB, nested at most {MAX_DEPTH} deep" in TEXT
+    assert f"at most {MAX_NODES:,} keys and values" in TEXT
+    assert f"understands files of {COMPATIBLE_WITH} " in TEXT
+
+
+def test_the_defaults_of_the_tables_are_those_of_the_model() -> None:
+    assert read_number(fields.TMPFS["size"].default) == Tmpfs().size
+    assert read_number(fields.TMPFS["mode"].default) == Tmpfs().mode
+    assert read_number(fields.SUBDIR["mode"].default) == TmpfsDir("x").mode
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("10", 10),
+        ("1_000", 1000),
+        ("0x1F", 31),
+        ("0o755", 0o755),
+        ("0b101", 5),
+        ("1k", 1000),
+        ("2 M", 2_000_000),
+        ("1G", 10**9),
+        ("1ki", 1024),
+        ("100Mi", 100 * 1024**2),
+        ("3 Gi", 3 * 1024**3),
+        ("-5", -5),
+        ("0755", None),
+        ("", None),
+        ("k", None),
+        ("1.5", None),
+        ("1e3", None),
+        ("1KB", None),
+        ("1Mk", None),
+        ("0x", None),
+        ("1__0", None),
+        ("+1", None),
+        ("--1", None),
+        ("٣", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_numbers_are_read_as_the_page_says(text: str, number: int | None) -> None:
+    assert read_number(text) == number
