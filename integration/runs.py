@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,7 +107,40 @@ def files() -> set[str]:
     return found
 
 
+def alive(pids: Iterable[int]) -> dict[int, str]:
+    """Return pid -> name of those that still run; zombies do not."""
+    table = processes()
+    return {pid: table[pid][2] for pid in pids if pid in table and table[pid][1] not in "ZX"}
+
+
+def handles(pid: int, number: int) -> bool:
+    """Return whether a process has a function for a signal."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    caught = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
+    return bool(caught >> (number - 1) & 1)
+
+
 # --- a project and its runs -------------------------------------------------------------------------------------
+
+
+def command(name: str, run: object, indent: int = 2, **keys: object) -> str:
+    """Return the text of a `!Command`; keys are written with `_` for `-`. JSON is YAML, so any value will do."""
+    values = {"container": "host", "run": run, **keys}
+    lines = [f"{' ' * (indent + 2)}{key.replace('_', '-')}: {json.dumps(value)}\n" for key, value in values.items()]
+    return f"{' ' * indent}{name}: !Command\n{''.join(lines)}"
+
+
+def supervise(name: str, children: Mapping[str, object], **keys: object) -> str:
+    """Return the text of a `!Supervise`; a child is what it runs, or all of its keys."""
+    lines = [f"    {key.replace('_', '-')}: {json.dumps(value)}\n" for key, value in keys.items()]
+    parts = []
+    for child, what in children.items():
+        whole: Mapping[str, object] = what if isinstance(what, dict) else {"run": what}
+        parts.append(command(child, indent=6, **{"run": whole["run"], **whole}))
+    return f"  {name}: !Supervise\n{''.join(lines)}    children:\n{''.join(parts)}"
 
 
 @dataclass
@@ -191,11 +225,12 @@ class Project:
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
         pass_fds: Sequence[int] = (),
+        under: Sequence[str] = (),
         **more: bool,
     ) -> Running:
-        """Start `vagga WORDS` and return while it runs."""
+        """Start `vagga WORDS` and return while it runs. `under`: a program that prepares something and executes it."""
         process = subprocess.Popen(
-            [*VAGGA, *words],
+            [*under, *VAGGA, *words],
             cwd=cwd or self.directory,
             env={**self.environ, **(environ or {})},
             stdin=stdin,
@@ -206,6 +241,15 @@ class Project:
             restore_signals=more.get("restore_signals", True),
         )
         return Running(process)
+
+    def has(self, *names: str) -> bool:
+        """Return whether a run has made all these files in the project."""
+        return all((self.directory / name).exists() for name in names)
+
+    def read(self, name: str) -> str:
+        """Return what a run wrote to a file of the project, "" if nothing."""
+        path = self.directory / name
+        return path.read_text() if path.exists() else ""
 
     def run(self, *words: str, seconds: float = 20.0, **how: object) -> Result:
         """Run `vagga WORDS` to its end."""

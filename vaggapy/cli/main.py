@@ -117,7 +117,7 @@ class Prepared(Record):
 def _run_command(invocation: Invocation) -> int:
     """Run a command of the project."""
     from vaggapy import host, plan  # not needed to fail early
-    from vaggapy.supervise.signals import Signals
+    from vaggapy.supervise.signals import Signals  # the same
 
     signals = Signals()
     options = invocation.options
@@ -150,7 +150,7 @@ def _run_command(invocation: Invocation) -> int:
 def _run_program(invocation: Invocation) -> int:
     """Run a program in a container: `vagga _run CONTAINER PROGRAM`."""
     from vaggapy import host, plan  # not needed to fail early
-    from vaggapy.supervise.signals import Signals
+    from vaggapy.supervise.signals import Signals  # the same
 
     asked = argv.parse_run(invocation.arguments)
     options = invocation.options
@@ -232,8 +232,8 @@ def _show_plan(planned: Plan, options: Options) -> int:
     """Print the plan as JSON; what was given by -E stays secret."""
     import json  # 8 ms that only this needs
 
-    from vaggapy.plan import redacted
-    from vaggapy.record import as_json
+    from vaggapy.plan import redacted  # only here
+    from vaggapy.record import as_json  # only here
 
     shown = redacted(planned, tuple(name for name, _ in options.environ))
     print(json.dumps(as_json(shown), indent=2))

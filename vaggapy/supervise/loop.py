@@ -10,7 +10,6 @@ A child has ended when the kernel says that its namespace is empty, not when its
 from __future__ import annotations
 
 import os
-import select
 import time
 
 from vaggapy.errors import ExitCode
@@ -36,6 +35,7 @@ from vaggapy.supervise.policy import (
 from vaggapy.supervise.relay import Relay
 from vaggapy.supervise.signals import WINCH, Signals
 from vaggapy.supervise.terminal import Terminal, set_size, size
+from vaggapy.supervise.watches import BYTES, CLOSED, ENDED, FIRST, IN, OUT, TOLD, Watches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown
 MOST_REQUESTS = 8  # spawns asked for and not answered: more could fill both directions of the channel
 NARROWEST = 20  # columns of a terminal beside a long prefix
 SIGKILL, SIGSTOP = 9, 19
-IN, OUT = select.EPOLLIN, select.EPOLLOUT
 
 OUTER_PROC = (
     "vagga: the outer /proc is used: a container around this one hides parts of it, so a new one is refused "
@@ -62,9 +61,6 @@ OUTER_PROC = (
 DISK_FULL = (
     "vagga: output is lost: no space left where standard output goes (free some, the children go on) [output-lost]\n"
 )
-
-# The order of one turn.
-FIRST, TOLD, ENDED, BYTES = 0, 1, 2, 3
 
 
 class Loop:
@@ -116,16 +112,15 @@ class Loop:
         self._warned = False
         self._relay: Relay | None = None
         self._terminal = Terminal() if stage.streams == TERMINAL else None
-        self._epoll = select.epoll()
-        self._watched: dict[int, tuple[int, Callable[[int], object]]] = {}
+        self._watches = Watches()
         self._code = -1
 
     def run(self) -> int:
         """Run to the end and return the exit code. The terminal is restored, whatever happens."""
         try:
-            self._watch(self._signals.fileno(), FIRST, IN, lambda _: self._take_signals())
-            self._watch(self._spawner.fileno(), TOLD, IN, lambda _: self._take_answer())
-            self._watch(self._spawner.pidfd, ENDED, IN, lambda _: self._lose_spawner())
+            self._watches.add(self._signals.fileno(), FIRST, IN, lambda _: self._take_signals())
+            self._watches.add(self._spawner.fileno(), TOLD, IN, lambda _: self._take_answer())
+            self._watches.add(self._spawner.pidfd, ENDED, IN, lambda _: self._lose_spawner())
             self._watch_outlets()
             if self._terminal is not None:
                 self._terminal.make_raw()
@@ -137,7 +132,7 @@ class Loop:
         finally:
             if self._terminal is not None:
                 self._terminal.restore()
-            self._epoll.close()
+            self._watches.close()
 
     # --- turns ------------------------------------------------------------------------------------------------
 
@@ -148,11 +143,7 @@ class Loop:
     def _turn(self) -> None:
         deadlines = [*self._timers.values(), *(at for at, _ in self._flushes.values())]
         timeout = max(0.0, min(deadlines) - self._now()) if deadlines else -1
-        ready = [(self._watched[fd], fd, mask) for fd, mask in self._epoll.poll(timeout) if fd in self._watched]
-        ready.sort(key=lambda item: item[0][0])
-        for entry, fd, mask in ready:
-            if self._watched.get(fd) is entry:  # Not closed, or even reused, by what came before in this turn.
-                entry[1](mask)
+        self._watches.wait(timeout)
         self._fire_timers()
         self._watch_outlets()
 
@@ -197,25 +188,17 @@ class Loop:
 
     # --- descriptors ------------------------------------------------------------------------------------------
 
-    def _watch(self, fd: int, order: int, mask: int, call: Callable[[int], object]) -> None:
-        self._watched[fd] = (order, call)
-        self._epoll.register(fd, mask)
-
-    def _forget(self, fd: int) -> None:
-        if self._watched.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
-
     def _watch_outlets(self) -> None:
         """Wait for room where bytes wait, for closed readers always, and go on reading where there is room."""
         for outlet in {self._out, self._err}:
             if outlet.can_be_watched and not outlet.closed:
                 mask = OUT if outlet.waits else 0
-                if outlet.fd in self._watched:
-                    self._epoll.modify(outlet.fd, mask)
+                if outlet.fd in self._watches:
+                    self._watches.change(outlet.fd, mask)
                 else:
-                    self._watch(outlet.fd, BYTES, mask, self._room_for(outlet))
+                    self._watches.add(outlet.fd, BYTES, mask, self._room_for(outlet))
             elif outlet.closed:
-                self._forget(outlet.fd)
+                self._watches.remove(outlet.fd)
         if self._out.closed and not self._told_closed:
             self._told_closed = True
             self._feed(policy.Signalled(self._now(), policy.PIPE))
@@ -232,10 +215,10 @@ class Loop:
         relay = self._relay
         if relay is None:
             return
-        if relay.wants_keys and relay.terminal.fd not in self._watched:
-            self._watch(relay.terminal.fd, BYTES, IN, lambda _: self._take_keys())
+        if relay.wants_keys and relay.terminal.fd not in self._watches:
+            self._watches.add(relay.terminal.fd, BYTES, IN, lambda _: self._take_keys())
         elif not relay.wants_keys:
-            self._forget(relay.terminal.fd)
+            self._watches.remove(relay.terminal.fd)
         if relay.waits:
             relay.pass_on()
             if relay.waits:
@@ -245,7 +228,7 @@ class Loop:
         return lambda events: self._take_room(outlet, events)
 
     def _take_room(self, outlet: Outlet, events: int) -> None:
-        if events & (select.EPOLLERR | select.EPOLLHUP) and not events & OUT:
+        if events & CLOSED and not events & OUT:
             outlet.closed = True
         outlet.flush()
 
@@ -335,9 +318,9 @@ class Loop:
             self._fail(live, answer.failure)
         else:
             live.pid, live.pidfd = answer.pid, answer.pidfd
-            self._watch(live.pidfd, ENDED, IN, lambda _: self._end(live))
+            self._watches.add(live.pidfd, ENDED, IN, lambda _: self._end(live))
             if live.control is not None:
-                self._watch(live.control.fileno(), TOLD, IN, lambda _: self._listen(live))
+                self._watches.add(live.control.fileno(), TOLD, IN, lambda _: self._listen(live))
             self._watch_streams(live)
         self._ask_for_spawns()
 
@@ -346,7 +329,7 @@ class Loop:
         received = live.control.receive() if live.control is not None else None
         if received is None:
             if live.control is not None:
-                self._forget(live.control.fileno())
+                self._watches.remove(live.control.fileno())
             return False
         match received:
             case (("running",), _):
@@ -383,8 +366,8 @@ class Loop:
 
     def _watch_streams(self, live: Live) -> None:
         for fd in live.streams:
-            if fd not in self._watched:
-                self._watch(fd, BYTES, IN, self._reader(live, fd))
+            if fd not in self._watches:
+                self._watches.add(fd, BYTES, IN, self._reader(live, fd))
 
     def _reader(self, live: Live, fd: int) -> Callable[[int], object]:
         return lambda _: self._read(live, fd)
@@ -417,16 +400,16 @@ class Loop:
             if live not in self._paused:
                 self._paused.append(live)
                 for fd in live.streams:
-                    self._forget(fd)
+                    self._watches.remove(fd)
 
     def _close_stream(self, live: Live, fd: int) -> None:
         feed, outlet = live.streams.pop(fd)
         if feed is not None:
             self._flushes.pop(feed, None)
             outlet.write(feed.flush_partial())
-        self._forget(fd)
+        self._watches.remove(fd)
         if self._relay is not None and self._relay.master == fd:
-            self._forget(self._relay.terminal.fd)
+            self._watches.remove(self._relay.terminal.fd)
             self._relay = None
         os.close(fd)
 
@@ -464,10 +447,10 @@ class Loop:
         for fd in tuple(live.streams):
             self._close_stream(live, fd)
         if live.control is not None:
-            self._forget(live.control.fileno())
+            self._watches.remove(live.control.fileno())
             live.control.close()
         if live.pidfd >= 0:
-            self._forget(live.pidfd)
+            self._watches.remove(live.pidfd)
             os.close(live.pidfd)
 
     def _say(self, name: str, message: channel.Message) -> None:
@@ -485,8 +468,8 @@ class Loop:
 
     def _lose_spawner(self) -> None:
         """The spawner is dead, and the kernel kills every child; those that were only asked for will never be."""
-        self._forget(self._spawner.fileno())
-        self._forget(self._spawner.pidfd)
+        self._watches.remove(self._spawner.fileno())
+        self._watches.remove(self._spawner.pidfd)
         self._feed(policy.SpawnerLost(self._now()))
         waiting = [live for live in self._live.values() if live.pidfd < 0]
         for live in waiting:
