@@ -135,12 +135,12 @@ def command(name: str, run: object, indent: int = 2, **keys: object) -> str:
 
 def supervise(name: str, children: Mapping[str, object], **keys: object) -> str:
     """Return the text of a `!Supervise`; a child is what it runs, or all of its keys."""
-    lines = [f"    {key.replace('_', '-')}: {json.dumps(value)}\n" for key, value in keys.items()]
+    own = [f"    {key.replace('_', '-')}: {json.dumps(value)}\n" for key, value in keys.items()]
     parts = []
     for child, what in children.items():
-        whole: Mapping[str, object] = what if isinstance(what, dict) else {"run": what}
-        parts.append(command(child, indent=6, **{"run": whole["run"], **whole}))
-    return f"  {name}: !Supervise\n{''.join(lines)}    children:\n{''.join(parts)}"
+        keys = dict(what) if isinstance(what, dict) else {"run": what}
+        parts.append(command(child, keys.pop("run"), 6, **keys))
+    return f"  {name}: !Supervise\n{''.join(own)}    children:\n{''.join(parts)}"
 
 
 @dataclass

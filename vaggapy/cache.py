@@ -21,7 +21,7 @@ import time
 from vaggapy import __version__, errors
 from vaggapy.config import model
 from vaggapy.config.load import Found, find
-from vaggapy.errors import ConfigError, ExitCode, VaggaError
+from vaggapy.errors import ConfigError, ExitCode, Interrupted, VaggaError
 from vaggapy.record import pack, records, unpack
 from vaggapy.sandbox.operations import inside
 from vaggapy.sandbox.run import call_in_child
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CLASSES = {**records(vars(model)), **records(vars(errors))}
 IDENTITY = (__version__, sys.hexversion, sys.implementation.name)
+HUP, INT, QUIT, TERM = 1, 2, 3, 15
 SETTLED = 2.0  # seconds after which a file's time is trusted to tell a change
 LARGEST = 64 * 1024 * 1024
 CHECK = 4  # bytes of the checksum before an entry
@@ -71,6 +72,8 @@ def load(directory: str, file: str | None, keep: bool = True) -> Project:
 def _compile_apart(found: Found) -> tuple[Project, tuple[str, ...]]:
     """Parse and bind in a forked process; return the project and the paths that were read for it."""
     data, status = call_in_child(lambda: _compile(found))
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (HUP, INT, QUIT, TERM):
+        raise Interrupted(os.WTERMSIG(status))
     if status or not data:
         raise VaggaError(
             f"{found.file}: the parser gave up (wait status {status})",

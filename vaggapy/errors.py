@@ -121,3 +121,12 @@ class ConfigError(VaggaError):
 
 class InternalError(Exception):
     """A promise of our own code does not hold: a bug of vagga, which a traceback under `-vv` explains."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+    """A signal ended the preparations of a run; the exit code is 128 + `number`."""
+
+    def __init__(self, number: int) -> None:
+        """Keep the signal."""
+        super().__init__(number)
+        self.number = number

@@ -6,8 +6,8 @@ import _socket
 import os
 import time
 
-from vaggapy.errors import ExitCode, UsageError, VaggaError
-from vaggapy.sandbox import run
+from vaggapy.errors import ExitCode, UsageError, VaggaError, visible
+from vaggapy.sandbox import operations, run
 from vaggapy.supervise import messages
 from vaggapy.supervise.loop import Loop
 from vaggapy.supervise.output import Outlet, outlets
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vaggapy.cli.argv import Options
     from vaggapy.host import Host
     from vaggapy.plan import Plan
+    from vaggapy.sandbox.spec import Sandbox
     from vaggapy.supervise.policy import Told
     from vaggapy.supervise.signals import Signals
     from vaggapy.supervise.stage import Listen, Stage
@@ -39,6 +40,8 @@ def execute(plan: Plan, host: Host, options: Options, signals: Signals) -> int:
     spawner = run.start(host.uid, host.gid, host.user, plan.isolate_network)
     _raise_limit(max(len(stage.children) for stage in plan.stages))
     out, err = outlets()
+    if options.verbose or host.environ.get("VAGGA_LOG"):
+        err.write(_diagnostics(plan, spawner).encode("utf-8", "replace"))
     colour = _colour(options.color, host)
     code = ExitCode.OK
     try:
@@ -99,6 +102,21 @@ def listen(address: Listen) -> int:
             "listen",
         ) from error
     return server.detach()
+
+
+def _diagnostics(plan: Plan, spawner: run.Spawner) -> str:
+    """Return what `-v` shows: the ids of the run, and every operation of each distinct sandbox."""
+    lines = [f"ids: {map_.inside}..{map_.inside + map_.count - 1} -> {map_.outside}" for map_ in spawner.maps.uids]
+    shown: list[Sandbox] = []
+    for stage in plan.stages:
+        for child in stage.children:
+            sandbox = child.launch.sandbox
+            lines.append(f"{stage.name}: {child.name}: {' '.join(child.launch.program.words)!r}")
+            if sandbox not in shown:
+                shown.append(sandbox)
+                lines += [f"  shared: {each.describe()}" for each in operations.template(sandbox)]
+                lines += [f"  private: {each.describe()}" for each in operations.private(sandbox)]
+    return "".join(f"vagga: debug: {visible(line)}\n" for line in lines)
 
 
 def _status_writer(fd: int) -> Callable[[Told], None]:

@@ -11,7 +11,7 @@ import sys
 
 from vaggapy import __version__
 from vaggapy.cli import argv
-from vaggapy.errors import CommandError, ExitCode, VaggaError
+from vaggapy.errors import CommandError, ExitCode, Interrupted, VaggaError
 from vaggapy.record import Record
 
 TYPE_CHECKING = False
@@ -36,6 +36,8 @@ def main() -> NoReturn:
         code = error.code
         _complain(*error.lines())
         _show_trace(verbose)
+    except Interrupted as interrupted:
+        code = ExitCode.SIGNAL + interrupted.number
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:

@@ -33,7 +33,8 @@ RUN_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS
 CHILD_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID
 SIGKILL = 9
 SIGCHLD = 17
-TERMINAL_SIGNALS = (1, 2, 3, 20, 21, 22)  # HUP INT QUIT TSTP TTIN TTOU
+FOR_THE_SUPERVISOR = (1, 2, 3, 15, 20, 21, 22)  # HUP INT QUIT TERM TSTP TTIN TTOU
+COUNTED_SIGNALS = (*FOR_THE_SUPERVISOR, 18, 28)  # and CONT WINCH
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
 INTERFACE_UP = 1
@@ -104,12 +105,17 @@ def start(uid: int, gid: int, user: str, isolate_network: bool = False) -> Spawn
         SandboxError: the kernel or the distribution does not allow it; says which setting and how to change it.
     """
     ours, theirs = channel.pair()
-    supervisor = os.pidfd_open(os.getpid())
+    me = os.getpid()
+    supervisor = os.pidfd_open(me)
     flags = RUN_NAMESPACES | (linux.CLONE_NEWNET if isolate_network else 0)
+    previous = _block_signals()
     try:
         pid = linux.clone(flags)
     except OSError as error:
         raise refusal(Failure("namespaces", error.errno or 0), facts()) from error
+    finally:
+        if os.getpid() == me:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, previous)
     if pid == 0:
         ours.close()
         _spawner_main(theirs, supervisor, isolate_network)
@@ -135,14 +141,20 @@ def start(uid: int, gid: int, user: str, isolate_network: bool = False) -> Spawn
 def call_in_child(function: Callable[[], bytes]) -> tuple[bytes, int]:
     """Call `function` in a forked process that dies with this one; return its bytes and its wait status.
 
-    For work that needs heavy imports or meets hostile input: neither stays here.
+    For work that needs heavy imports or meets hostile input: neither stays here. Ctrl+C ends it, as usual.
     """
     read, write = os.pipe2(os.O_CLOEXEC)
     supervisor = os.pidfd_open(os.getpid())
+    previous = _block_signals()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
+            _signal.set_wakeup_fd(-1)
+            for number in FOR_THE_SUPERVISOR:
+                if _signal.getsignal(number) != _signal.SIG_IGN:
+                    _signal.signal(number, _signal.SIG_DFL)
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, previous)
             _die_with(supervisor)
             os.close(read)
             with open(write, "wb") as file:
@@ -150,11 +162,20 @@ def call_in_child(function: Callable[[], bytes]) -> tuple[bytes, int]:
             code = 0
         finally:
             os._exit(code)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, previous)
     os.close(write)
     os.close(supervisor)
     with open(read, "rb") as file:
         data = file.read()
     return data, os.waitpid(pid, 0)[1]
+
+
+def _block_signals() -> set[int]:
+    """Block the signals that the loop counts over a fork; return the mask to restore.
+
+    The child shares our wake-up descriptor until it drops it: a signal to the whole group would count twice.
+    """
+    return _signal.pthread_sigmask(_signal.SIG_BLOCK, COUNTED_SIGNALS)
 
 
 def facts() -> dict[str, str]:
@@ -186,9 +207,9 @@ def _spawner_main(end: Channel, supervisor: int, isolate_network: bool) -> NoRet
     try:
         _die_with(supervisor)
         os.setpgid(0, 0)
-        for number in TERMINAL_SIGNALS:
+        _signal.set_wakeup_fd(-1)
+        for number in FOR_THE_SUPERVISOR:
             _signal.signal(number, _signal.SIG_IGN)
-        _signal.signal(15, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         linux.close_all_but((0, 1, 2, end.fileno()))
         received = end.receive()
