@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from vaggapy.sandbox.ids import wanted_maps
 
 VAGGA = (sys.executable, "-m", "vaggapy")
 HOST = "containers:\n  host:\n    setup: [!Host]\n"
@@ -254,3 +258,18 @@ class Project:
     def run(self, *words: str, seconds: float = 20.0, **how: object) -> Result:
         """Run `vagga WORDS` to its end."""
         return self.start(*words, **how).finish(seconds)  # type: ignore[arg-type]  # passed on as they come
+
+
+# --- what the machine and the caller have -----------------------------------------------------------------------
+
+
+def can_nest() -> bool:
+    """Return whether unshare(1) may make user, mount and pid namespaces here: an outer world for a run."""
+    words = ("unshare", "-Urmpf", "--mount-proc", "true")
+    return bool(shutil.which("unshare")) and subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def has_ranges() -> bool:
+    """Return whether the caller has more ids than its own: as root, or by /etc/subuid and newuidmap."""
+    uid = os.getuid()
+    return sum(extent.count for extent in wanted_maps(uid, os.getgid(), pwd.getpwuid(uid).pw_name).uids) > 1

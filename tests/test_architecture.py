@@ -119,6 +119,7 @@ WARM_STANDARD = {
     "ctypes",
     "errno",
     "fcntl",
+    "io",
     "itertools",
     "marshal",
     "operator",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 
+from vaggapy.errors import ExitCode, VaggaError
 from vaggapy.record import Record
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ def probe() -> Host:
     """Look at the caller of this process.
 
     Raises:
-        FileNotFoundError: the current directory is gone.
+        VaggaError: the current directory is gone.
     """
     uid = os.getuid()
     user, home = _account(uid)
@@ -51,13 +52,26 @@ def probe() -> Host:
         gid=os.getgid(),
         user=user,
         homes=tuple(dict.fromkeys(("/home", "/root", *_existing(environ.get("HOME", ""), home)))),
-        directory=os.getcwd(),
+        directory=current_directory(),
         environ=environ,
         terminals=terminals,
         resolver=resolver if os.path.exists(resolver) else "",
         rows=rows,
         columns=columns,
     )
+
+
+def current_directory() -> str:
+    """Return the current directory.
+
+    Raises:
+        VaggaError: it was deleted, or may not be seen.
+    """
+    try:
+        return os.getcwd()
+    except OSError as error:
+        what = f"the current directory cannot be seen: {error.strerror}"
+        raise VaggaError(what, "cd to a directory that exists", "no-directory", ExitCode.CONFIG) from error
 
 
 def _account(uid: int) -> tuple[str, str]:

@@ -6,12 +6,14 @@ imported where they are called, and the parser in a process of its own.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 from vaggapy import __version__
 from vaggapy.cli import argv
 from vaggapy.errors import CommandError, ExitCode, Interrupted, VaggaError
+from vaggapy.host import current_directory
 from vaggapy.record import Record
 
 TYPE_CHECKING = False
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from vaggapy.plan import Plan, Request
 
 INTERRUPTED = 130
+READER_GONE = 141
 
 
 def main() -> NoReturn:
@@ -31,6 +34,8 @@ def main() -> NoReturn:
     verbose = sum(word.count("v") for word in sys.argv[1:4] if word in ("-v", "-vv", "-vvv"))
     try:
         _open_missing_streams()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold any byte
         code = run(tuple(sys.argv[1:]))
     except VaggaError as error:
         code = error.code
@@ -40,6 +45,13 @@ def main() -> NoReturn:
         code = ExitCode.SIGNAL + interrupted.number
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except BrokenPipeError:
+        code = READER_GONE
+    except OSError as error:
+        code = ExitCode.COMMAND
+        place = f" {error.filename}" if error.filename else ""
+        _complain(f"vagga: system error:{place}: {error.strerror or error} (see -vv for where it happened) [system]")
+        _show_trace(verbose)
     except Exception as error:
         code = ExitCode.COMMAND
         _complain(
@@ -47,11 +59,19 @@ def main() -> NoReturn:
             "(please report it with the output of the same command with -vv) [internal]"
         )
         _show_trace(verbose)
+    os._exit(_flush(code))
+
+
+def _flush(code: int) -> int:
+    """Write what print() still holds; return the exit code, which tells when it could not be written."""
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):
-        pass  # The reader is gone.
-    os._exit(code)
+    except BrokenPipeError:
+        return code or READER_GONE
+    except (OSError, ValueError) as error:
+        _complain(f"vagga: standard output cannot be written: {error} (free some space, or look at it) [output-lost]")
+        return code or ExitCode.COMMAND
+    return code
 
 
 def run(words: tuple[str, ...]) -> int:
@@ -83,7 +103,7 @@ def run(words: tuple[str, ...]) -> int:
 def _built_in(name: str, words: tuple[str, ...], options: Options) -> int:
     from vaggapy.cli import app  # typer takes 40 ms
 
-    return app.dispatch(name, words, lambda: load(options, os.getcwd()), options.color)
+    return app.dispatch(name, words, lambda: load(options, current_directory()), options.color)
 
 
 def _is_built_in(name: str, options: Options) -> bool:
@@ -93,7 +113,7 @@ def _is_built_in(name: str, options: Options) -> bool:
     if name in BUILTINS:
         return True
     try:
-        return name not in load(options, os.getcwd()).commands
+        return name not in load(options, current_directory()).commands
     except VaggaError:
         return True
 
@@ -101,7 +121,7 @@ def _is_built_in(name: str, options: Options) -> bool:
 def _list_commands(options: Options) -> int:
     from vaggapy.cli import listing  # not needed to run a command
 
-    _write_error(listing.commands(load(options, os.getcwd())))
+    _write_error(listing.commands(load(options, current_directory())))
     return ExitCode.NOT_FOUND
 
 

@@ -5,7 +5,7 @@ It stays in the run's user namespace and keeps its ids, so that the kernel's pro
 the command they are locked. Nothing is imported here once the root has changed.
 
 Messages up the control channel: `failed` (a Failure), `terminals` (with their masters), `outer-proc`,
-`running`, `status` (the raw wait status of the command), `stopped` (Ctrl+Z on its own terminal stopped it).
+`running`, `status` (the raw wait status of the command), `stopped` (Ctrl+Z on its own terminal, or itself).
 Messages down: `signal` (number, whether it asks for the end), `suspend`, `resume`.
 """
 
@@ -100,7 +100,7 @@ def _live(job: Job, fork: Callable[[int], int]) -> int:
         os.close(fd)
     _let_go_of_streams()
     control.send(("running",))
-    Init(control, wake, leader).stay()
+    Init(control, wake, leader, streams.terminal >= 0).stay()
     return 0
 
 
@@ -317,15 +317,17 @@ def _interpreter(path: str) -> str:
 class Init:
     """The loop of PID 1: reap everybody, pass signals on, end with the command."""
 
-    __slots__ = ("_asked", "_control", "_ended", "_leader", "_wake")
+    __slots__ = ("_asked", "_control", "_ended", "_leader", "_owns_terminal", "_suspended", "_wake")
 
-    def __init__(self, control: Channel, wake: int, leader: int) -> None:
+    def __init__(self, control: Channel, wake: int, leader: int, owns_terminal: bool) -> None:
         """Watch over `leader`, the command's process and the leader of its group."""
         self._control = control
         self._wake = wake
         self._leader = leader
         self._asked = False  # somebody asked for the end
         self._ended = False  # the command's own process is gone
+        self._owns_terminal = owns_terminal
+        self._suspended = False  # by the supervisor
 
     def stay(self) -> None:
         """Return when this PID 1 may go; the kernel kills whatever is left in the namespace."""
@@ -360,8 +362,10 @@ class Init:
                 self._asked = self._asked or asked
                 _signal_group(self._leader, number)
             case ("suspend",):
+                self._suspended = True
                 _signal_everybody(SIGSTOP)
             case _:
+                self._suspended = False
                 _signal_everybody(SIGCONT)
         return True
 
@@ -377,7 +381,7 @@ class Init:
             if pid != self._leader:
                 continue
             if os.WIFSTOPPED(status):
-                if os.WSTOPSIG(status) != SIGSTOP:
+                if self._owns_terminal and not self._suspended:
                     self._control.send(("stopped",))
             else:
                 self._ended = True

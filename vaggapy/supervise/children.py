@@ -8,7 +8,6 @@ from vaggapy.record import replace, unpack
 from vaggapy.sandbox.explain import Found, failed_child
 from vaggapy.sandbox.run import SPEC_CLASSES
 from vaggapy.sandbox.spec import TERMINAL, TERMINALS
-from vaggapy.supervise.terminal import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,13 +70,13 @@ def exit_of(status: int) -> tuple[int, int, bool]:
     return os.WEXITSTATUS(status), 0, False
 
 
-def launch_of(plan: ChildPlan, columns: int, streams: str) -> Launch:
-    """Return what to launch, with the terminals' size and settings as they are now."""
+def launch_of(plan: ChildPlan, columns: int, streams: str, settings: bytes) -> Launch:
+    """Return what to launch, with the width and the settings of its terminals."""
     launch = plan.launch
     if streams == TERMINALS:
         return replace(launch, program=replace(launch.program, columns=columns))
     if streams == TERMINAL:
-        return replace(launch, program=replace(launch.program, settings=settings(0)))
+        return replace(launch, program=replace(launch.program, settings=settings))
     return launch
 
 

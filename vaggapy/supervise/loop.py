@@ -51,7 +51,7 @@ CHUNK = 64 * 1024
 PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown
 MOST_REQUESTS = 8  # spawns asked for and not answered: more could fill both directions of the channel
 NARROWEST = 20  # columns of a terminal beside a long prefix
-SIGKILL, SIGSTOP = 9, 19
+SIGKILL = 9
 
 OUTER_PROC = (
     "vagga: the outer /proc is used: a container around this one hides parts of it, so a new one is refused "
@@ -201,7 +201,9 @@ class Loop:
                 self._watches.remove(outlet.fd)
         if self._out.closed and not self._told_closed:
             self._told_closed = True
-            self._feed(policy.Signalled(self._now(), policy.PIPE))
+            number = policy.HUP if self._out.is_terminal else policy.PIPE
+            if number != policy.HUP or self._signals.obeys_hangup:
+                self._feed(policy.Signalled(self._now(), number))
         if self._out.lost and not self._told_lost:
             self._told_lost = True
             self._message(DISK_FULL)
@@ -215,10 +217,11 @@ class Loop:
         relay = self._relay
         if relay is None:
             return
-        if relay.wants_keys and relay.terminal.fd not in self._watches:
-            self._watches.add(relay.terminal.fd, BYTES, IN, lambda _: self._take_keys())
-        elif not relay.wants_keys:
+        if relay.mask != relay.watched:
+            relay.watched = relay.mask
             self._watches.remove(relay.terminal.fd)
+            if relay.mask:
+                self._watches.add(relay.terminal.fd, BYTES, relay.mask, lambda _: self._take_keys())
         if relay.waits:
             relay.pass_on()
             if relay.waits:
@@ -237,14 +240,18 @@ class Loop:
             if number == WINCH:
                 self._resize()
             else:
-                if number == policy.CONT and self._terminal is not None:
-                    self._terminal.make_raw()
+                if number == policy.CONT:
+                    self._come_back()
                 self._feed(policy.Signalled(self._now(), number))
 
     def _take_keys(self) -> None:
-        if self._relay is not None:
-            for number in self._relay.take_keys(stopping=self._state.stop is not None):
-                self._feed(policy.Signalled(self._now(), number))
+        if self._relay is None or self._terminal is None:
+            return
+        if not self._terminal.is_raw:
+            self._come_back()
+            return
+        for number in self._relay.take_keys(stopping=self._state.stop is not None):
+            self._feed(policy.Signalled(self._now(), number))
 
     def _resize(self) -> None:
         if self._relay is not None:
@@ -260,12 +267,23 @@ class Loop:
         return max(NARROWEST, columns - self._prefix_width)
 
     def _suspend(self) -> None:
-        """Stop this process, as the user asked; timers do not run meanwhile."""
+        """Stop this process, as the user asked; timers do not run meanwhile.
+
+        Where nobody could continue it (no shell started it), the kernel does not stop it, and all goes on.
+        """
         if self._terminal is not None:
             self._terminal.restore()
         before = time.monotonic()
-        os.kill(os.getpid(), SIGSTOP)
+        self._signals.stop_here()
         self._suspended += time.monotonic() - before
+        self._come_back()
+        self._feed(policy.Signalled(self._now(), policy.CONT))
+
+    def _come_back(self) -> None:
+        """Take the terminal again after a suspension, with the size that it has now."""
+        if self._terminal is not None:
+            self._terminal.make_raw()
+        self._resize()
 
     # --- children ---------------------------------------------------------------------------------------------
 
@@ -299,7 +317,9 @@ class Loop:
             passed += ends
             if plan.listen is not None:
                 passed.append(self._sockets[live.name])
-            launch = launch_of(plan, self._inner_columns(plan.launch.program.columns), self._stage.streams)
+            columns = self._inner_columns(plan.launch.program.columns)
+            settings = self._terminal.settings if self._terminal is not None else b""
+            launch = launch_of(plan, columns, self._stage.streams, settings)
             self._spawner.request(live.number, launch, tuple(passed))
         finally:
             theirs.close()
@@ -342,7 +362,7 @@ class Loop:
             case (("terminals",), masters):
                 self._take_masters(live, masters)
             case (("stopped",), _):
-                self._feed(policy.Signalled(self._now(), policy.TSTP))
+                os.kill(0, policy.TSTP)  # Ourselves and whoever waits for us, as Ctrl+Z on the caller's terminal does.
             case _:
                 self._warn_of_outer_proc()
         return True

@@ -22,7 +22,7 @@ ROOM = 256 * 1024
 class Outlet:
     """One place that takes bytes. What it cannot take yet is kept, up to `FULL` bytes as long as callers ask `full`."""
 
-    __slots__ = ("_direct", "_own", "_pending", "_size", "closed", "fd", "lost", "sink")
+    __slots__ = ("_direct", "_own", "_pending", "_size", "closed", "fd", "is_terminal", "lost", "sink")
 
     def __init__(self, fd: int) -> None:
         """Prepare to write to descriptor `fd`, which stays the caller's."""
@@ -35,7 +35,8 @@ class Outlet:
         self._direct = True
         self.fd = fd
         mode = _mode(fd)
-        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or _is_terminal(fd):
+        self.is_terminal = _is_terminal(fd)
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or self.is_terminal:
             self._direct = False
             self._own = _reopen(fd)
             self.fd = self._own if self._own >= 0 else fd

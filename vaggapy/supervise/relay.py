@@ -11,6 +11,7 @@ import os
 from vaggapy.supervise.policy import INT, QUIT
 from vaggapy.supervise.terminal import INTERRUPT, Terminal, set_size, size
 from vaggapy.supervise.terminal import QUIT as QUIT_KEY
+from vaggapy.supervise.watches import EDGE, IN
 
 MOST = 4096
 
@@ -18,7 +19,7 @@ MOST = 4096
 class Relay:
     """Keys on their way to `master`; what it does not take yet is kept, and no more is read until it did."""
 
-    __slots__ = ("_pending", "ended", "master", "terminal")
+    __slots__ = ("_pending", "ended", "master", "terminal", "watched")
 
     def __init__(self, terminal: Terminal, master: int) -> None:
         """Relay to `master`, a descriptor of our own that is made non-blocking."""
@@ -26,12 +27,21 @@ class Relay:
         self.terminal = terminal
         self.master = master
         self.ended = False
+        self.watched = 0
         self._pending = b""
 
     @property
-    def wants_keys(self) -> bool:
-        """Return whether keys should be read now."""
-        return not self._pending and not self.ended and self.terminal.is_raw
+    def mask(self) -> int:
+        """Return what to wait for at the caller's terminal: keys, if they can be passed on.
+
+        In the background each key is the shell's and only tells that something happened: perhaps `fg`, which sends
+        no signal to a job that runs.
+        """
+        if self.ended:
+            return 0
+        if not self.terminal.is_raw:
+            return IN | EDGE
+        return 0 if self._pending else IN
 
     @property
     def waits(self) -> bool:

@@ -23,7 +23,7 @@ TAKEN = (INT, QUIT, TERM, TSTP, CONT, WINCH)
 class Signals:
     """The signals that arrived and were not read yet."""
 
-    __slots__ = ("_read", "_write")
+    __slots__ = ("_read", "_write", "obeys_hangup")
 
     def __init__(self) -> None:
         """Take over the signals of this process; a SIGHUP that was ignored at start (nohup) stays ignored."""
@@ -31,7 +31,8 @@ class Signals:
         _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in TAKEN:
             _signal.signal(number, _note)
-        if _signal.getsignal(HUP) != _signal.SIG_IGN:
+        self.obeys_hangup = _signal.getsignal(HUP) != _signal.SIG_IGN
+        if self.obeys_hangup:
             _signal.signal(HUP, _note)
         for number in (USR1, USR2):
             _signal.signal(number, _signal.SIG_IGN)
@@ -47,6 +48,12 @@ class Signals:
             return tuple(dict.fromkeys(os.read(self._read, 512)))
         except BlockingIOError:
             return ()
+
+    def stop_here(self) -> None:
+        """Stop this process as SIGTSTP does by default; return when it goes on, at once if it may not stop."""
+        _signal.signal(TSTP, _signal.SIG_DFL)
+        os.kill(os.getpid(), TSTP)
+        _signal.signal(TSTP, _note)
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:

@@ -20,17 +20,23 @@ INTERRUPT = b"\x03"
 QUIT = b"\x1c"
 IFLAG, OFLAG, CFLAG, LFLAG, CC = 0, 1, 2, 3, 6
 SETTINGS_SIZE = 36
+ENOTTY = 25
 
 
 class Terminal:
-    """The terminal on descriptor `fd`, with the settings that it had."""
+    """The terminal on descriptor `fd`, with the settings that it had.
 
-    __slots__ = ("_raw", "_saved", "fd")
+    `settings`: those of TCGETS at the start, to give a new one the same; empty in the background, where they are
+    what the shell needs for its own prompt.
+    """
+
+    __slots__ = ("_raw", "_saved", "fd", "settings")
 
     def __init__(self, fd: int = 0) -> None:
         """Remember the settings; nothing changes yet."""
         self.fd = fd
-        self._saved: list[Any] = termios.tcgetattr(fd)
+        self.settings = settings(fd) if self.is_foreground() else b""
+        self._saved: list[Any] = []
         self._raw = False
 
     @property
@@ -39,15 +45,26 @@ class Terminal:
         return self._raw
 
     def is_foreground(self) -> bool:
-        """Return whether we may read and change the terminal without being stopped for it."""
+        """Return whether we may read and change the terminal without being stopped for it.
+
+        One that does not control our session has no foreground: it belongs to whoever has it open.
+        """
         try:
             return os.tcgetpgrp(self.fd) == os.getpgrp()
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno == ENOTTY
 
     def make_raw(self) -> None:
-        """Pass every byte on as it is typed, and every byte of output as it comes (cfmakeraw(3))."""
-        if not self.is_foreground():
+        """Pass every byte on as it is typed, and every byte of output as it comes (cfmakeraw(3)).
+
+        In the background the terminal is somebody else's: it is left alone.
+        """
+        was_raw, self._raw = self._raw, self.is_foreground()
+        if not self._raw:
+            return
+        if not was_raw:
+            self._saved = self._get()
+        if not self._saved:
             return
         mode = list(self._saved)
         mode[IFLAG] &= ~(
@@ -67,23 +84,28 @@ class Terminal:
         mode[CC][termios.VMIN] = 1
         mode[CC][termios.VTIME] = 0
         self._set(mode)
-        self._raw = True
 
     def restore(self) -> None:
-        """Give the terminal back as it was."""
-        if self._raw:
-            self._raw = False
+        """Give the terminal back as it was, unless somebody else has taken it."""
+        if self._raw and self._saved and self.is_foreground():
             self._set(self._saved)
+        self._raw = False
+
+    def _get(self) -> list[Any]:
+        try:
+            return termios.tcgetattr(self.fd)
+        except (OSError, termios.error):
+            return []  # The terminal is gone.
 
     def _set(self, mode: list[Any]) -> None:
         try:
-            termios.tcsetattr(self.fd, termios.TCSADRAIN if self._raw else termios.TCSANOW, mode)
+            termios.tcsetattr(self.fd, termios.TCSANOW, mode)
         except (OSError, termios.error):
             pass  # The terminal is gone, so there is nothing to restore.
 
 
 def settings(fd: int) -> bytes:
-    """Return what TCGETS says of a terminal, to give a new one the same; empty if there is none."""
+    """Return what TCGETS says of a terminal; empty if there is none."""
     try:
         return bytes(fcntl.ioctl(fd, TCGETS, bytes(60)))[:SETTINGS_SIZE]
     except OSError:

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-IN, OUT = select.EPOLLIN, select.EPOLLOUT
+IN, OUT, EDGE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLET
 CLOSED = select.EPOLLERR | select.EPOLLHUP
 
 # The order of one turn: signals, what the spawner and the children say, exits, bytes.
