@@ -42,14 +42,16 @@ LARGEST = 64 * 1024 * 1024
 CHECK = 4  # bytes of the checksum before an entry
 
 
-def load(directory: str, file: str | None, keep: bool = True) -> Project:
+def load(directory: str, file: str | None, settled: float = SETTLED) -> Project:
     """Return the project of a directory, or the one that `-f FILE` names.
+
+    Files younger than `settled` seconds are read, but not kept.
 
     Raises:
         VaggaError: not found, or wrong; with every mistake.
     """
     found = find(directory, file)
-    place = _place(found) if keep else ""
+    place = _place(found)
     entry = _read_entry(place) if place else None
     if entry is not None and entry[:3] == (IDENTITY, found.directory, found.file) and _unchanged(entry[3]):
         try:
@@ -61,7 +63,7 @@ def load(directory: str, file: str | None, keep: bool = True) -> Project:
     project, inputs = _compile_apart(found)
     if place and before is not None:
         prints = tuple(print_ for path in inputs if (print_ := _fingerprint(path)) is not None)
-        if len(prints) == len(inputs) and before in prints and _settled(prints):
+        if len(prints) == len(inputs) and before in prints and _settled(prints, settled):
             _write_entry(place, (IDENTITY, found.directory, found.file, prints, pack(project)))
     return project
 
@@ -119,9 +121,9 @@ def _unchanged(prints: tuple[Fingerprint, ...]) -> bool:
     return all(_fingerprint(path) == (path, known) for path, known in prints)
 
 
-def _settled(prints: tuple[Fingerprint, ...]) -> bool:
+def _settled(prints: tuple[Fingerprint, ...], age: float) -> bool:
     """Return whether every file is old enough for its times to tell the next change."""
-    limit = (time.clock_gettime(time.CLOCK_REALTIME) - SETTLED) * 1e9
+    limit = (time.clock_gettime(time.CLOCK_REALTIME) - age) * 1e9
     return all(known[3] < limit and known[4] < limit for _, known in prints)
 
 

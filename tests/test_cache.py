@@ -1,0 +1,179 @@
+"""The cache of the bound project: what is kept, and every doubt that makes it a miss."""
+
+from __future__ import annotations
+
+import binascii
+import marshal
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vaggapy import cache
+from vaggapy.config.model import Project
+from vaggapy.errors import ConfigError
+from vaggapy.record import pack, replace
+
+TEXT = "containers:\n  host:\n    setup: [!Host]\ncommands:\n  one: !Command\n    container: host\n    run: 'true'\n"
+AT_ONCE = -1.0  # keep files of any age: tests do not wait
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project's directory, with a cache directory of its own beside it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    (tmp_path / "caches").mkdir()
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "vagga.yaml").write_text(TEXT)
+    return project
+
+
+def load(place: Path, settled: float = AT_ONCE) -> Project:
+    return cache.load(str(place), None, settled)
+
+
+def entries(place: Path) -> list[Path]:
+    return sorted((place.parent / "caches").glob("vagga/*"))
+
+
+def plant(place: Path, **changes: object) -> Path:
+    """Keep the project, then change the kept one: what is returned later tells whether the entry was read."""
+    project = load(place)
+    (entry,) = entries(place)
+    identity, directory, file, prints, _ = marshal.loads(entry.read_bytes()[cache.CHECK :])
+    values: dict[str, Any] = {
+        "identity": identity,
+        "directory": directory,
+        "file": file,
+        "prints": prints,
+        "project": pack(replace(project, commands={})),
+    }
+    values.update(changes)
+    data = marshal.dumps(tuple(values.values()))
+    entry.write_bytes(binascii.crc32(data).to_bytes(cache.CHECK, "big") + data)
+    return entry
+
+
+def test_an_unchanged_project_is_not_parsed_again(place: Path) -> None:
+    plant(place)
+    assert load(place).commands == {}
+
+
+def test_a_first_load_keeps_one_entry_that_is_the_callers_alone(place: Path) -> None:
+    project = load(place)
+    (entry,) = entries(place)
+    assert project.commands.keys() == {"one"}
+    assert entry.stat().st_mode & 0o777 == 0o600
+    assert entry.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_that_was_just_touched_is_read_but_not_kept(place: Path) -> None:
+    assert load(place, cache.SETTLED).commands.keys() == {"one"}
+    assert entries(place) == []
+
+
+def test_a_changed_file_is_read_again(place: Path) -> None:
+    plant(place)
+    (place / "vagga.yaml").write_text(TEXT.replace("one", "two"))
+    assert load(place).commands.keys() == {"two"}
+
+
+def test_a_change_that_keeps_size_and_modification_time_is_seen(place: Path) -> None:
+    plant(place)
+    before = (place / "vagga.yaml").stat()
+    (place / "vagga.yaml").write_text(TEXT.replace("one", "two"))
+    os.utime(place / "vagga.yaml", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert load(place).commands.keys() == {"two"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"identity": ("0.0", 0, "cpython")},
+        {"directory": "/elsewhere"},
+        {"file": "/elsewhere/vagga.yaml"},
+        {"prints": (("/elsewhere", (1, 2, 3, 4, 5)),)},
+        {"project": ["NoSuchRecord", 1]},
+        {"project": ["Project", 1]},
+    ],
+    ids=["version", "directory", "file", "prints", "class", "fields"],
+)
+def test_an_entry_of_another_kind_is_a_miss(place: Path, changes: dict[str, object]) -> None:
+    plant(place, **changes)
+    assert load(place).commands.keys() == {"one"}
+
+
+@pytest.mark.parametrize("cut", [0, 3, 4, 5, -1])
+def test_a_torn_entry_is_a_miss_and_is_written_again(place: Path, cut: int) -> None:
+    entry = plant(place)
+    entry.write_bytes(entry.read_bytes()[:cut])
+    assert load(place).commands.keys() == {"one"}
+    assert len(entry.read_bytes()) > 100
+
+
+def test_an_entry_with_a_flipped_bit_is_a_miss(place: Path) -> None:
+    entry = plant(place)
+    data = bytearray(entry.read_bytes())
+    data[-3] ^= 1
+    entry.write_bytes(data)
+    assert load(place).commands.keys() == {"one"}
+
+
+def test_an_entry_that_others_may_write_is_not_read(place: Path) -> None:
+    plant(place).chmod(0o622)
+    assert load(place).commands.keys() == {"one"}
+
+
+def test_a_directory_that_others_may_write_is_not_used(place: Path) -> None:
+    entry = plant(place)
+    entry.parent.chmod(0o777)
+    before = entry.read_bytes()
+    assert load(place).commands.keys() == {"one"}
+    assert entry.read_bytes() == before
+
+
+def test_a_link_in_place_of_an_entry_is_neither_read_nor_written_through(place: Path, tmp_path: Path) -> None:
+    entry = plant(place)
+    victim = tmp_path / "victim"
+    entry.rename(victim)
+    entry.symlink_to(victim)
+    before = victim.read_bytes()
+    assert load(place).commands.keys() == {"one"}
+    assert victim.read_bytes() == before
+
+
+def test_nothing_is_kept_inside_the_project(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    load(place)
+    assert sorted(os.listdir(place)) == ["vagga.yaml"]
+
+
+def test_without_a_home_nothing_is_kept_and_nothing_fails(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.delenv("HOME")
+    assert load(place).commands.keys() == {"one"}
+    assert entries(place) == []
+
+
+def test_a_cache_directory_that_cannot_be_made_costs_only_time(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place.parent / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place.parent / "file" / "below"))
+    assert load(place).commands.keys() == {"one"}
+
+
+def test_all_problems_of_a_file_come_out_of_the_parsers_process(place: Path) -> None:
+    (place / "vagga.yaml").write_text(TEXT + "  two: !Comand {}\n  three: !Command {contaner: host, run: x}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(place)
+    assert len(caught.value.problems) >= 2
+    assert entries(place) == []
+
+
+def test_two_files_of_one_directory_have_an_entry_each(place: Path) -> None:
+    (place / "other.yaml").write_text(TEXT.replace("one", "two"))
+    load(place)
+    assert cache.load(str(place), "other.yaml", AT_ONCE).commands.keys() == {"two"}
+    assert len(entries(place)) == 2
+    assert load(place).commands.keys() == {"one"}
