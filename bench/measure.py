@@ -231,10 +231,14 @@ class Signs:
         os.close(self._fd)
 
 
-def open_gate(path: Path) -> float:
-    """Let everyone go who reads the FIFO at `path`; return the moment."""
-    os.close(os.open(path, os.O_WRONLY))
-    return time.perf_counter()
+@contextmanager
+def open_gate(path: Path) -> Iterator[None]:
+    """Let everyone go who opens the FIFO at `path` to read, now or later, until the end of the `with` block."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        os.close(fd)
 
 
 # --- processes --------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import datetime
 import os
 import platform
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ USUAL, QUICK = 40, 6
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left behind
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
     load = os.getloadavg()[0]

@@ -203,8 +203,9 @@ def stop_lines(bench: Bench) -> list[Line]:
     def measure(words: list[str]) -> float:
         with Stack(words, directory, bench.environ) as stack:
             signs.take(count)
-            begun = open_gate(directory / "gate")
-            return (stack.finish() - begun) * 1000
+            begun = time.perf_counter()
+            with open_gate(directory / "gate"):
+                return (stack.finish() - begun) * 1000
 
     runs = max(5, bench.runs // 3)
     samples = against(bench, runs, partial(measure, ours), partial(measure, honcho) if honcho else None)
@@ -233,11 +234,9 @@ def output_lines(bench: Bench) -> list[Line]:
     def theirs(words: list[str]) -> float:
         # honcho ends everything with its first child: all wait for the last one.
         with Stack(words, directory, bench.environ) as stack:
-            for _ in range(WRITERS):
-                signs.take(1)
-            for _ in range(WRITERS):
-                open_gate(directory / "gate")
-            return WRITERS * LINES_A_FILE / (stack.finish() - stack.begun) / 1e6
+            signs.take(WRITERS)
+            with open_gate(directory / "gate"):
+                return WRITERS * LINES_A_FILE / (stack.finish() - stack.begun) / 1e6
 
     peer = None
     try:

@@ -1,12 +1,12 @@
 """A shell reduced to job control: the leader of a session on a terminal that runs one job as it is told.
 
-Started by `integration.terminals` on the slave of a pty (0, 1, 2), with a socket as descriptor 3. Each line that
-comes there is a JSON list, and each is answered by one JSON value:
+Started by `integration.terminals` on the slave of a pty (0, 1, 2), with the number of a socket. Each line that comes
+there is a JSON list, and each is answered by one JSON value:
 
 - `["run", words, foreground, streams]`: start the job in a process group of its own; `streams` are paths (or
   null) for its 0, 1, 2. Answers its pid.
-- `["look"]`: how the job is now: `["running", 0]`, `["stopped", signal]`, `["exited", code]`, `["killed", signal]`. Like a
-  shell it takes the terminal back from a job that stopped or ended, but leaves the settings alone.
+- `["look"]`: how the job is now: `["running", 0]`, `["stopped", signal]`, `["exited", code]`, `["killed", signal]`.
+  Like a shell it takes the terminal back from a job that stopped or ended, but leaves the settings alone.
 - `["fg"]`, `["bg"]`: continue the job, in the foreground or behind; `["give"]`: foreground without SIGCONT, as a
   shell does with a job that runs.
 
@@ -30,8 +30,8 @@ def main() -> None:
     for number in (signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     job, how = 0, ["none", 0]
-    with open(3, "r+b", buffering=0) as socket:
-        for line in socket:
+    with open(int(sys.argv[1]), "rb") as requests, open(int(sys.argv[1]), "wb", buffering=0, closefd=False) as answers:
+        for line in requests:
             word, *rest = json.loads(line)
             if word == "run":
                 job, how = run(*rest), ["running", 0]
@@ -45,7 +45,7 @@ def main() -> None:
                 if word != "give":
                     os.killpg(job, signal.SIGCONT)
                 answer = None
-            socket.write(json.dumps(answer).encode() + b"\n")
+            answers.write(json.dumps(answer).encode() + b"\n")
 
 
 def run(words: list[str], foreground: bool, streams: list[str | None]) -> int:
@@ -94,4 +94,4 @@ def look(job: int, before: list[object]) -> list[object]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

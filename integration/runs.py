@@ -117,6 +117,14 @@ def alive(pids: Iterable[int]) -> dict[int, str]:
     return {pid: table[pid][2] for pid in pids if pid in table and table[pid][1] not in "ZX"}
 
 
+def user_namespace(pid: int) -> str:
+    """Return which user namespace a process is in, "" when it is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/user")
+    except OSError:
+        return ""
+
+
 def handles(pid: int, number: int) -> bool:
     """Return whether a process has a function for a signal."""
     try:
@@ -189,10 +197,14 @@ class Running:
         )
 
     def spawner(self) -> int:
-        """Return the pid of the spawner: the supervisor's only child while a stage runs."""
-        wait_until(lambda: self._children(self.pid), "the spawner")
-        (pid,) = self._children(self.pid)
+        """Return the pid of the spawner: the supervisor's only child in a user namespace of its own."""
+        wait_until(self.spawners, "the spawner")
+        (pid,) = self.spawners()
         return pid
+
+    def spawners(self) -> list[int]:
+        ours = user_namespace(self.pid)
+        return [pid for pid in self._children(self.pid) if user_namespace(pid) not in ("", ours)]
 
     def inits(self) -> list[int]:
         """Return the pids of the children's PID 1, as this process sees them."""

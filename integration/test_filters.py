@@ -58,15 +58,3 @@ def test_the_sockets_of_children_that_were_left_out_are_not_bound(project: Proje
         assert everything.code == 121
         assert "Error listening" in everything.err
         assert everything.out == ""
-
-
-def test_prerequisites_of_children_that_were_left_out(project: Project) -> None:
-    """What was left out is left out with all that only it needs."""
-    children = {"a": {"run": "echo a", "prerequisites": ["for_a"]}, "b": {"run": "echo b", "prerequisites": ["for_b"]}}
-    project.write(
-        supervise("for_a", {"x": "echo first a"})
-        + supervise("for_b", {"x": "echo first b"})
-        + supervise("up", children, mode="wait-all-successful")
-    )
-    result = project.run("up", "--only", "b")
-    assert result.out == "first b\nb\n"

@@ -30,14 +30,16 @@ DESCRIPTORS_EACH = 4  # of ours, for each child: control, pidfd, two streams
 USUAL_LIMIT = 200  # children below which the usual limit of 1024 descriptors is enough
 
 
-def execute(plan: Plan, host: Host, options: Options, signals: Signals) -> int:
+def execute(plan: Plan, host: Host, options: Options, signals: Signals, spawner: run.Spawner) -> int:
     """Run the stages in their order until one fails; return the exit code of the last that ran.
+
+    The spawner, which has been told to begin, is stopped at the end.
 
     Raises:
         VaggaError: the sandbox is refused, a socket cannot be bound, and the like; nothing is left running.
     """
     status = _status_writer(options.status_fd)
-    spawner = run.start(host.uid, host.gid, host.user, plan.isolate_network)
+    spawner.ready()
     _raise_limit(max(len(stage.children) for stage in plan.stages))
     out, err = outlets()
     if options.verbose or host.environ.get("VAGGA_LOG"):

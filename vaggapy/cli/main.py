@@ -14,10 +14,10 @@ from vaggapy import __version__
 from vaggapy.cli import argv
 from vaggapy.errors import CommandError, ExitCode, Interrupted, VaggaError
 from vaggapy.host import current_directory
-from vaggapy.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from vaggapy.cli.argv import Invocation, Options
@@ -64,6 +64,8 @@ def main() -> NoReturn:
 
 def _flush(code: int) -> int:
     """Write what print() still holds; return the exit code, which tells when it could not be written."""
+    if sys.stdout is None:  # It was closed when we were started.
+        return code
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -128,67 +130,76 @@ def _list_commands(options: Options) -> int:
 # --- what runs something ----------------------------------------------------------------------------------------
 
 
-class Prepared(Record):
-    """A run that is ready: the plan, who asked, and how it is to be shown."""
-
-    plan: Plan
-    host: Host
-    options: Options
-
-
 def _run_command(invocation: Invocation) -> int:
     """Run a command of the project."""
-    from vaggapy import host, plan  # not needed to fail early
-    from vaggapy.supervise.signals import Signals  # the same
 
-    signals = Signals()
-    options = invocation.options
-    caller = host.probe()
-    project = load(options, caller.directory)
-    command = _resolve(project, invocation.command)
-    arguments, chosen, wants_help = _read_arguments(command, invocation)
-    if wants_help:
-        from vaggapy.cli.listing import command_help  # not needed to run a command
+    def make_plan(project: Project, caller: Host) -> Plan | None:
+        from vaggapy.plan import plan  # while the spawner is being made
 
-        print(command_help(command), end="")
-        return ExitCode.OK
-    _check_owner(caller, project, options)
-    request = _request(options, arguments, chosen)
-    planned = plan.plan(project, command.name, request, caller)
-    if chosen == () or not planned.stages[-1].children:
-        raise CommandError(
-            f"no children of {command.name} match the conditions",
-            "look at --only and --exclude; `vagga CMD --help` lists the children with their tags",
-            "no-children",
-            ExitCode.NOTHING_SELECTED,
-        )
-    if options.dry_run:
-        return _show_plan(planned, options)
-    from vaggapy.cli.execute import execute  # not needed for a dry run
+        command = _resolve(project, invocation.command)
+        arguments, chosen, wants_help = _read_arguments(command, invocation)
+        if wants_help:
+            from vaggapy.cli.listing import command_help  # not needed to run a command
 
-    return execute(planned, caller, options, signals)
+            print(command_help(command), end="")
+            return None
+        planned = plan(project, command.name, _request(invocation.options, arguments, chosen), caller)
+        if not planned.stages[-1].children:
+            raise CommandError(
+                f"no children of {command.name} match the conditions",
+                "look at --only and --exclude; `vagga CMD --help` lists the children with their tags",
+                "no-children",
+                ExitCode.NOTHING_SELECTED,
+            )
+        return planned
+
+    return _run(invocation.options, make_plan)
 
 
 def _run_program(invocation: Invocation) -> int:
     """Run a program in a container: `vagga _run CONTAINER PROGRAM`."""
-    from vaggapy import host, plan  # not needed to fail early
-    from vaggapy.supervise.signals import Signals  # the same
-
     asked = argv.parse_run(invocation.arguments)
     options = invocation.options
     if asked.help:
         return _built_in("_run", ("--help",), options)
-    signals = Signals()
-    caller = host.probe()
-    project = load(options, caller.directory)
-    _check_owner(caller, project, options)
-    request = _request(options, (), None)
-    planned = plan.plan_program(project, asked.container, asked.words, request, caller)
-    if options.dry_run:
-        return _show_plan(planned, options)
-    from vaggapy.cli.execute import execute  # not needed for a dry run
 
-    return execute(planned, caller, options, signals)
+    def make_plan(project: Project, caller: Host) -> Plan:
+        from vaggapy.plan import plan_program  # while the spawner is being made
+
+        return plan_program(project, asked.container, asked.words, _request(options, (), None), caller)
+
+    return _run(options, make_plan)
+
+
+def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None]) -> int:
+    """Plan and run; no plan means that there is nothing to do.
+
+    The spawner is forked before the project is known: the kernel works while we read and import, and a process
+    that has imported little is quick to fork.
+    """
+    from vaggapy.host import probe  # not needed for help and lists
+    from vaggapy.sandbox.run import start_early  # the same
+    from vaggapy.supervise.signals import Signals  # the same
+
+    signals = Signals()
+    caller = probe()
+    spawner = None if options.dry_run else start_early(caller.uid, caller.gid, caller.user)
+    try:
+        project = load(options, caller.directory)
+        _check_owner(caller, project, options)
+        planned = make_plan(project, caller)
+        if planned is None:
+            return ExitCode.OK
+        if spawner is None:
+            return _show_plan(planned, options)
+        first = planned.stages[0].children
+        spawner.begin(planned.isolate_network, first[0].launch.sandbox if first else None)
+        from vaggapy.cli.execute import execute  # while the spawner makes the first root
+
+        return execute(planned, caller, options, signals, spawner)
+    finally:
+        if spawner is not None:
+            spawner.stop()
 
 
 def load(options: Options, directory: str) -> Project:

@@ -15,11 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EPERM, ENOENT, EIO, ENOEXEC, EACCES, EEXIST = 1, 2, 5, 8, 13, 17
+EPERM, ENOENT, EIO, ENOEXEC, EACCES, EBUSY, EEXIST = 1, 2, 5, 8, 13, 16, 17
 ENOTDIR, EINVAL, ENOSPC, EROFS, ELOOP, ENOSYS, EUSERS = 20, 22, 28, 30, 40, 38, 87
 E2BIG, EAGAIN, ENOMEM, EMFILE, ETXTBSY = 7, 11, 12, 24, 26
 
 NAMES = {
+    0: "it ended",
     EPERM: "operation not permitted",
     ENOENT: "no such file or directory",
     EIO: "input/output error",
@@ -28,6 +29,7 @@ NAMES = {
     EAGAIN: "resource temporarily unavailable",
     ENOMEM: "out of memory",
     EACCES: "permission denied",
+    EBUSY: "it is in use",
     EEXIST: "file exists",
     ENOTDIR: "not a directory",
     EINVAL: "invalid argument",
@@ -40,12 +42,18 @@ NAMES = {
     EUSERS: "too many users",
 }
 
+# Facts that are no files: the mode in /proc/self/status, and whether "/" is no mount point.
+SECCOMP = "seccomp"
+CHROOT = "chroot"
 APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
 LIMITS = (
     ("/proc/sys/user/max_user_namespaces", "user.max_user_namespaces"),
     ("/proc/sys/user/max_mnt_namespaces", "user.max_mnt_namespaces"),
     ("/proc/sys/user/max_pid_namespaces", "user.max_pid_namespaces"),
+)
+UNCONFINED = (
+    "`--security-opt seccomp=unconfined --security-opt apparmor=unconfined` (Docker, Podman), or with `--privileged`"
 )
 RANGES = (
     "give the account ids of its own: install the package uidmap, then "
@@ -54,10 +62,14 @@ RANGES = (
 
 
 class Found(Record):
-    """Where the program's name is on the host, for the explanation of a program that is not found inside."""
+    """Where the host has what is missing inside: `path`, and `real` with all links followed; "" if it has not.
+
+    `visible`: host paths that can be seen inside although a home around them is hidden.
+    """
 
     path: str = ""
     real: str = ""
+    visible: tuple[str, ...] = ()
 
 
 def cause(number: int) -> str:
@@ -71,14 +83,12 @@ def refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
     if failure.step in ("uid_map", "gid_map", "newuidmap", "newgidmap", "setgroups"):
         return _map_refusal(failure, facts)
     if failure.step != "namespaces":
-        return SandboxError(
-            f"the sandbox cannot be prepared: {failure.step}: {cause(number)}",
-            "`vagga _doctor` shows what this machine allows",
-            "sandbox-refused",
-        )
+        return _preparation_refusal(failure, facts)
     what = f"user namespaces are refused: {cause(number)}"
     if number in (ENOSPC, EUSERS):
         return _limit_refusal(what, facts)
+    if number in (EAGAIN, ENOMEM):
+        return SandboxError(f"no process can be made: {cause(number)}", _process_limit(), "sandbox-refused")
     if number == EINVAL:
         return SandboxError(what, "the kernel was built without CONFIG_USER_NS; use another one", "userns-missing")
     if number == ENOSYS:
@@ -88,12 +98,29 @@ def refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
         return SandboxError(what, remedy, "userns-sysctl")
     if facts.get(APPARMOR) == "1":
         return _apparmor_refusal(what)
-    return SandboxError(
-        what,
-        "a container's seccomp filter or a chroot forbids them: start the container with "
-        "`--security-opt seccomp=unconfined` (Docker, Podman) or with `--privileged`, or run outside a chroot",
-        "userns-seccomp",
-    )
+    if CHROOT in facts:
+        remedy = "the kernel allows none in a chroot: run vagga outside of it, or enter that root with pivot_root"
+    elif facts.get(SECCOMP) == "2":
+        remedy = f"a seccomp filter forbids them: start the outer container with {UNCONFINED}"
+    else:
+        remedy = f"an outer container or a security module forbids them: start the container with {UNCONFINED}"
+    return SandboxError(what, remedy, "userns-seccomp")
+
+
+def _preparation_refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
+    """Explain a step after the namespaces were made. Ubuntu's AppArmor says no here: it gives them without rights."""
+    what = f"the sandbox cannot be prepared: {failure.step}: {cause(failure.errno)}"
+    if failure.errno in (EPERM, EACCES):
+        if facts.get(APPARMOR) == "1":
+            return _apparmor_refusal(what)
+        if failure.step.startswith("mount"):
+            remedy = f"a security module of an outer container forbids mounts: start it with {UNCONFINED}"
+            return SandboxError(what, remedy, "sandbox-refused")
+    return SandboxError(what, "`vagga _doctor` shows what this machine allows", "sandbox-refused")
+
+
+def _process_limit() -> str:
+    return "raise the limit of processes (`ulimit -u`, or pids.max of the container), or free memory"
 
 
 def _apparmor_refusal(what: str) -> SandboxError:
@@ -123,6 +150,8 @@ def _map_refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
         return _apparmor_refusal(what)
     if failure.errno == EROFS:
         return SandboxError(what, "/proc is read-only here: start the outer container with a writable /proc", "id-map")
+    if failure.errno == ENOENT:
+        return SandboxError(what, "vagga needs /proc: `mount -t proc proc /proc`", "id-map")
     return SandboxError(
         what, "a security module or an outer container forbids it: see `vagga _doctor`, or try outside", "id-map"
     )
@@ -134,32 +163,47 @@ def failed_child(failure: Failure, root: HostRoot, found: Found) -> SandboxError
         case "exec" | "interpreter":
             return _failed_program(failure, root, found)
         case "chdir":
-            return _failed_directory(failure, root)
+            return _failed_directory(failure, root, found)
         case "setuid" | "setgid" | "setgroups":
             what = f"id {failure.target} cannot be taken ({failure.step}): {cause(failure.errno)}"
             return SandboxError(what, f"it is outside the ids of this run; {RANGES}", "ids-missing")
         case "MountPoint" | "Directory" | "Tree" | "Memory" | "Rebind":
-            return _failed_mount(failure)
-        case "Devices" | "MirrorRoot" | "NewRoot" | "ReadOnly" | "Terminals" | "LockControls":
-            what = f"the root of the container cannot be made: {failure.step} {_paths(failure)}: {cause(failure.errno)}"
-            return SandboxError(what, "`vagga _doctor` shows what this machine allows", "sandbox-refused")
+            return _failed_mount(failure, root)
         case _:
-            what = f"the sandbox cannot be made: {failure.step} {_paths(failure)}: {cause(failure.errno)}"
-            return SandboxError(what, "`vagga _doctor` shows what this machine allows", "sandbox-refused")
+            paths = _paths(failure)
+            what = f"the sandbox cannot be made: {failure.step}{' ' if paths else ''}{paths}: {cause(failure.errno)}"
+            return SandboxError(what, _general_remedy(failure.errno), "sandbox-refused")
+
+
+def _general_remedy(number: int) -> str:
+    if number in (EAGAIN, ENOMEM):
+        return _process_limit()
+    if number == EMFILE:
+        return "raise the limit of open files: `ulimit -n`"
+    if number == ENOSPC:
+        return (
+            "a limit of namespaces or mounts is reached: see `sysctl user` and fs.mount-max, or nest fewer containers"
+        )
+    return "`vagga _doctor` shows what this machine allows"
 
 
 def _paths(failure: Failure) -> str:
-    return " on ".join(path for path in (failure.source, failure.target) if path) or "-"
+    return " on ".join(path for path in dict.fromkeys((failure.source, failure.target)) if path)
 
 
 def _failed_program(failure: Failure, root: HostRoot, found: Found) -> SandboxError:
     program = failure.source
+    hidden = _hidden_place(root, found)
+    if failure.errno in (ENOENT, ENOTDIR) and hidden:
+        return SandboxError(
+            f"program {program} is not found: {hidden} lies in a home directory, and homes are hidden in the container",
+            "use `!Host {home: read-only}`, or `!Host {expose: [PATH]}`, or a program of the system",
+            "program-in-hidden-home",
+            ExitCode.NOT_FOUND,
+        )
     if failure.step == "interpreter":
-        return _failed_interpreter(failure, root)
+        return _failed_interpreter(failure)
     if failure.errno in (ENOENT, ENOTDIR):
-        hidden = _hidden_place(root, program, found.path, found.real)
-        if hidden:
-            return _hidden_program(program, hidden)
         return SandboxError(
             f"program {program} is not found in the container",
             "give its path, put its directory into PATH by `environ`, or install it",
@@ -182,10 +226,8 @@ def _failed_program(failure: Failure, root: HostRoot, found: Found) -> SandboxEr
     )
 
 
-def _failed_interpreter(failure: Failure, root: HostRoot) -> SandboxError:
+def _failed_interpreter(failure: Failure) -> SandboxError:
     program, needed = failure.source, failure.target
-    if needed and _hidden_place(root, needed):
-        return _hidden_program(program, needed)
     missing = f"it needs {needed}, which does not exist in the container" if needed else "its loader is missing"
     return SandboxError(
         f"program {program} cannot be started: {missing}",
@@ -195,26 +237,20 @@ def _failed_interpreter(failure: Failure, root: HostRoot) -> SandboxError:
     )
 
 
-def _hidden_program(program: str, hidden: str) -> SandboxError:
-    return SandboxError(
-        f"program {program} is not found: {hidden} lies in a home directory, and homes are hidden in the container",
-        "use `!Host {home: read-only}`, or `!Host {expose: [PATH]}`, or a program of the system",
-        "program-in-hidden-home",
-        ExitCode.NOT_FOUND,
-    )
-
-
-def _hidden_place(root: HostRoot, *paths: str) -> str:
-    """Return the first path that lies in a hidden home."""
-    for path in paths:
-        if path and any(inside(path, home) for home in root.hidden):
+def _hidden_place(root: HostRoot, found: Found) -> str:
+    """Return the path of what the host has and a hidden home covers, "" if that is not why it is missing."""
+    for path in (found.path, found.real):
+        covered = any(inside(path, home) for home in root.hidden)
+        if path and covered and not any(inside(path, place) for place in found.visible):
             return path
     return ""
 
 
-def _failed_directory(failure: Failure, root: HostRoot) -> SandboxError:
-    hidden = _hidden_place(root, failure.target)
+def _failed_directory(failure: Failure, root: HostRoot, found: Found) -> SandboxError:
+    hidden = failure.errno == ENOENT and _hidden_place(root, found)
     remedy = "it is in a hidden home: use `!Host {home: read-only}`" if hidden else "create it, or correct `work-dir`"
+    if failure.errno in (EACCES, EPERM):
+        remedy = "let the `user-id` of the command enter it and all directories above, or correct `work-dir`"
     return SandboxError(
         f"work-dir {failure.target} cannot be entered: {cause(failure.errno)}",
         remedy,
@@ -223,21 +259,31 @@ def _failed_directory(failure: Failure, root: HostRoot) -> SandboxError:
     )
 
 
-def _failed_mount(failure: Failure) -> SandboxError:
-    if failure.errno in (EROFS, EACCES, EPERM) or (failure.errno == ENOENT and not failure.source):
+def _failed_mount(failure: Failure, root: HostRoot) -> SandboxError:
+    source, target, number = failure.source, failure.target, failure.errno
+    if number == ENOENT and source and source == target and source in root.exposed:
         return SandboxError(
-            f"volume {failure.target} has no mount point in the container: {cause(failure.errno)}",
+            f"`expose`: {source} does not exist on this machine", "create it, or correct the path", "volume-source"
+        )
+    if number in (EROFS, EACCES, EPERM) or (number == ENOENT and not source):
+        return SandboxError(
+            f"volume {target} has no mount point in the container: {cause(number)}",
             "create that directory on the host (for a path below /work: in the project), or choose another path",
             "volume-mount-point",
         )
-    if failure.errno == ENOENT:
+    if number == ENOENT:
         return SandboxError(
-            f"{failure.source} cannot be seen at {failure.target}: {cause(failure.errno)}",
-            "create the one that is missing, or correct the volume",
-            "volume-source",
+            f"volume {target}: {source} does not exist", "create it, or correct the volume", "volume-source"
         )
+    if number in (ENOTDIR, EEXIST) or (number == EINVAL and source):
+        return SandboxError(
+            f"volume {target} does not fit its mount point: {cause(number)}",
+            "a file can only be mounted on a file, a directory only on a directory; choose another path",
+            "volume-mount-point",
+        )
+    paths = _paths(failure)
     return SandboxError(
-        f"mount {_paths(failure)} fails ({failure.step}): {cause(failure.errno)}",
-        "`vagga _doctor` shows what this machine allows",
+        f"volume {paths} cannot be mounted ({failure.step}): {cause(number)}",
+        _general_remedy(number),
         "sandbox-refused",
     )

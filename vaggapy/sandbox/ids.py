@@ -80,7 +80,8 @@ def nested_maps(maps: IdMaps) -> IdMaps:
 def wanted_maps(uid: int, gid: int, user: str) -> IdMaps:
     """Return the widest maps that the caller may hope for; `write_maps` finds out whether it gets them."""
     if uid == 0:
-        return IdMaps(identity(parse_own_map(_read("uid_map"))), identity(parse_own_map(_read("gid_map"))))
+        allowed = _read("setgroups").strip() != "deny"
+        return IdMaps(identity(parse_own_map(_read("uid_map"))), identity(parse_own_map(_read("gid_map"))), allowed)
     uids = parse_sub_ids(_read("/etc/subuid"), user, uid)
     gids = parse_sub_ids(_read("/etc/subgid"), user, uid)
     if not uids or not gids or not all(find_program(name) for name in PROGRAMS):
@@ -110,7 +111,7 @@ def write_maps(pid: int, wanted: IdMaps, uid: int, gid: int) -> IdMaps:
     Raises:
         MapError: not even those were taken.
     """
-    if wanted.setgroups:
+    if wanted.setgroups or uid == 0:
         try:
             if uid == 0:
                 write_directly(f"/proc/{pid}", wanted)
@@ -139,8 +140,11 @@ def write_directly(process: str, maps: IdMaps) -> None:
 
 def _is_written(process: str, name: str) -> bool:
     """Return whether a map has content; a map can be written only once."""
-    with open(f"{process}/{name}", "rb") as file:
-        return bool(file.read(1))
+    try:
+        with open(f"{process}/{name}", "rb") as file:
+            return bool(file.read(1))
+    except OSError as error:
+        raise MapError(name, error.errno or 0) from error
 
 
 def _write_file(process: str, name: str, content: bytes) -> None:

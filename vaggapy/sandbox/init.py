@@ -249,7 +249,7 @@ def _take_place(job: Job, streams: Streams, kept: int, step: list[str]) -> None:
     linux.close_range(kept + 1)
     _reset_signals()
     step[:] = ["setgroups", "", ",".join(map(str, program.groups))]
-    if job.maps.setgroups:
+    if job.maps.setgroups or program.groups:
         os.setgroups(program.groups)
     step[:] = ["setgid", "", str(program.gid)]
     os.setresgid(program.gid, program.gid, program.gid)
@@ -308,7 +308,8 @@ def _interpreter(path: str) -> str:
     except OSError:
         return ""
     words = first[2:].split()
-    return os.fsdecode(words[0]) if first.startswith(b"#!") and words else ""
+    name = os.fsdecode(words[0]) if first.startswith(b"#!") and words else ""
+    return os.path.realpath(name) if os.path.islink(name) else name
 
 
 # --- afterwards -------------------------------------------------------------------------------------------------
@@ -346,11 +347,12 @@ class Init:
     def _over(self) -> bool:
         """Return whether the command is over: at once by itself; with its whole group when it was asked to end.
 
-        A shell that dies first of a TERM must not take the grace away from the server that it started.
+        A shell that dies first of a TERM must not take the grace away from the server that it started; nor may one
+        with job control, whose jobs are groups of their own, when its terminal was closed.
         """
         if not self._ended:
             return False
-        return not self._asked or not _signal_group(self._leader, 0)
+        return not self._asked or not (_signal_everybody(0) if self._owns_terminal else _signal_group(self._leader, 0))
 
     def _obey(self) -> bool:
         """Do what the supervisor says; return False when it is gone."""
@@ -408,9 +410,12 @@ def _signal_group(leader: int, number: int) -> bool:
     return True
 
 
-def _signal_everybody(number: int) -> None:
-    """Signal every process of the namespace but this one."""
+def _signal_everybody(number: int) -> bool:
+    """Signal every process of the namespace but this one; return False if there is none."""
     try:
         os.kill(-1, number)
-    except (ProcessLookupError, PermissionError):
-        pass
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

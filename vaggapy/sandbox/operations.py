@@ -124,7 +124,6 @@ class Memory(Record):
     mode: int = 0o755
     directories: tuple[tuple[str, int], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
-    read_only: bool = False
 
     def describe(self) -> str:
         """Say what this does."""
@@ -175,6 +174,16 @@ class Terminals(Record):
         return "own /dev/pts"
 
 
+class Seal(Record):
+    """Make a file system in memory read-only, once all that is mounted below it has its mount point."""
+
+    target: str
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"{self.target} read-only"
+
+
 class Rebind(Record):
     """Bind what the template put at `staged` to its place below a private directory."""
 
@@ -200,6 +209,7 @@ Operation = (
     | LockControls
     | Terminals
     | Rebind
+    | Seal
 )
 
 
@@ -224,10 +234,11 @@ def template(sandbox: Sandbox) -> tuple[Operation, ...]:
     """
     root = sandbox.root
     shared, staged = _shared_binds(sandbox)
+    own = OWN_NAMES if root.hidden else tuple(name for name in OWN_NAMES if name not in HOME_NAMES)
     return (
         NewRoot(),
-        *(Directory(f"/{name}") for name in ("dev", "home", "proc", "root", "run", "sys", "tmp", "work")),
-        MirrorRoot(OWN_NAMES if root.hidden else tuple(n for n in OWN_NAMES if n not in HOME_NAMES)),
+        *(Directory(f"/{name}") for name in own if name != "lost+found"),
+        MirrorRoot(own),
         *(Memory(path, HIDDEN_SIZE) for path in _hidden_below_mirror(root)),
         Tree("/sys", "/sys", optional=True),
         Memory("/dev", MEBIBYTE),
@@ -235,7 +246,7 @@ def template(sandbox: Sandbox) -> tuple[Operation, ...]:
         *(Symlink(f"/dev/{name}", text) for name, text in DEVICE_LINKS),
         *(Directory(f"/dev/{name}") for name in ("pts", "shm")),
         *(MountPoint(bind.source, bind.target) for bind in shared if not inside(bind.target, WORK)),
-        *(Directory(mount.target) for mount in sandbox.mounts if _is_shared_tmpfs(mount)),
+        *(Directory(mount.target) for mount in sandbox.mounts if _is_shared_tmpfs(sandbox, mount)),
         *(MountPoint(bind.source, f"{STAGING}/{n}") for n, bind in enumerate(staged)),
         ReadOnly(),
         Tree(sandbox.project, WORK),
@@ -259,37 +270,55 @@ def private(sandbox: Sandbox) -> tuple[Operation, ...]:
     late: list[tuple[str, Operation]] = [
         (bind.target, Rebind(f"{STAGING}/{n}", bind.target)) for n, bind in enumerate(staged)
     ]
+    sealed: list[Operation] = []
     for mount in sandbox.mounts:
         match mount:
             case Tmpfs(target, size, mode, directories, files, read_only):
-                late.append((target, Memory(target, size, mode, directories, files, read_only)))
+                if _is_below_memory(sandbox, target):
+                    late.append((target, Directory(target)))
+                late.append((target, Memory(target, size, mode, directories, files)))
+                sealed += [Seal(target)] if read_only else []
             case Bind():
                 pass
     made += [operation for _, operation in sorted(late, key=lambda pair: pair[0])]
-    return tuple(made)
+    return (*made, *sealed)
 
 
 def _shared_binds(sandbox: Sandbox) -> tuple[tuple[Bind, ...], tuple[Bind, ...]]:
     """Return the binds that the template makes, and those that it can only prepare for PID 1.
 
-    A target below something private, the child's own `/tmp` or a memory volume, exists only in the child.
+    What the host shows by itself yields to a volume that is to show something else, or nothing, at that place.
     """
-    private_places = PRIVATE_PLACES + tuple(m.target for m in sandbox.mounts if isinstance(m, Tmpfs))
     binds: list[Bind] = [Bind(path, path) for path in sandbox.root.exposed]
     if not inside(sandbox.project, WORK):
         binds.append(Bind(sandbox.project, sandbox.project, read_only=False))
+    binds = [bind for bind in binds if not _is_covered(sandbox, bind.target)]
     binds += [mount for mount in sandbox.mounts if isinstance(mount, Bind)]
-    staged = tuple(b for b in binds if any(inside(b.target, place) for place in private_places))
-    shared = tuple(b for b in binds if b not in staged)
+    staged = tuple(bind for bind in binds if _is_below_memory(sandbox, bind.target))
+    shared = tuple(bind for bind in binds if bind not in staged)
     return tuple(sorted(shared, key=lambda bind: bind.target)), tuple(sorted(staged, key=lambda bind: bind.target))
 
 
-def _is_shared_tmpfs(mount: Bind | Tmpfs) -> bool:
+def _is_below_memory(sandbox: Sandbox, target: str) -> bool:
+    """Return whether a mount point exists in the child only: below its own `/tmp` and the like, or a memory volume."""
+    replaced = [mount.target for mount in sandbox.mounts if isinstance(mount, Bind)]
+    places = [place for place in PRIVATE_PLACES if place not in replaced]
+    places += [mount.target for mount in sandbox.mounts if isinstance(mount, Tmpfs)]
+    return any(target != place and inside(target, place) for place in places)
+
+
+def _is_covered(sandbox: Sandbox, target: str) -> bool:
+    """Return whether a bind volume or an empty one takes the place of what the host has at `target`."""
+    return any(inside(target, m.target) for m in sandbox.mounts if isinstance(m, Bind) or m.read_only)
+
+
+def _is_shared_tmpfs(sandbox: Sandbox, mount: Bind | Tmpfs) -> bool:
     """Return whether the template must make the mount point of a memory volume."""
     return (
         isinstance(mount, Tmpfs)
         and mount.target not in PRIVATE_PLACES
-        and not any(inside(mount.target, place) for place in (*PRIVATE_PLACES, WORK))
+        and not inside(mount.target, WORK)
+        and not _is_below_memory(sandbox, mount.target)
     )
 
 

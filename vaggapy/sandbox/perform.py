@@ -22,6 +22,7 @@ from vaggapy.sandbox.operations import (
     Processes,
     ReadOnly,
     Rebind,
+    Seal,
     Symlink,
     Terminals,
     Tree,
@@ -60,7 +61,7 @@ def build_private(operations: tuple[Operation, ...], has_tty_group: bool) -> boo
         if isinstance(operation, Processes):
             own_processes = _mount_processes()
         elif isinstance(operation, LockControls):
-            if own_processes and _is_real_root():
+            if _is_real_root():
                 _lock_controls(operation)
         elif isinstance(operation, Terminals):
             _mount_terminals(has_tty_group)
@@ -137,6 +138,8 @@ def _do(operation: Operation, sources: list[tuple[str, int]]) -> None:  # noqa: 
             case Rebind(staged, target):
                 _make_mount_point(target, is_directory=os.path.isdir(staged))
                 _attach([(target, linux.open_tree(staged))], staged, read_only=False)
+            case Seal(target):
+                linux.set_read_only(target, recursive=False)
             case Processes() | LockControls() | Terminals():
                 raise AssertionError("only PID 1 of a child does this")
     except OSError as error:
@@ -205,9 +208,8 @@ def _mount_memory(memory: Memory) -> None:
     for path, content in memory.files:
         fd = os.open(f"{memory.target}/{path}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_EXCL, 0o644)
         with open(fd, "wb") as file:
+            os.fchmod(fd, 0o644)  # whatever the caller's umask is
             file.write(content.encode())
-    if memory.read_only:
-        linux.set_read_only(memory.target, recursive=False)
 
 
 def _mount_processes() -> bool:
@@ -250,11 +252,17 @@ def _mount_terminals(has_tty_group: bool) -> None:
 
 
 def _failed(operation: Operation, error: OSError) -> StepError:
-    """Return the failure of an operation with the paths that it was about."""
-    source = getattr(operation, "source", "") or getattr(operation, "staged", "")
+    """Return the failure of an operation with the paths that it was about.
+
+    What `Tree` and `Rebind` bind was opened before: only the mount point can be missing when they are carried out.
+    """
+    number = error.errno or 0
+    source = getattr(operation, "source", "")
     target = getattr(operation, "target", "")
-    if not source and error.filename and error.filename != target:
+    if number == ENOENT and error.strerror == "move_mount":
+        source = ""
+    elif not source and str(error.filename).startswith("/") and error.filename != target:
         source = str(error.filename)
     if not target and error.filename2:
         target = str(error.filename2)
-    return StepError(Failure(type(operation).__name__, error.errno or 0, source, target))
+    return StepError(Failure(type(operation).__name__, number, source, target))

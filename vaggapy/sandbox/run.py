@@ -14,10 +14,10 @@ import fcntl
 import os
 import select
 
+from vaggapy.errors import SandboxError
 from vaggapy.record import pack, records, unpack
 from vaggapy.sandbox import channel, ids, init, linux, operations, perform, spec
 from vaggapy.sandbox.channel import Channel
-from vaggapy.sandbox.explain import refusal
 from vaggapy.sandbox.spec import Failure, IdMaps, Launch, Sandbox
 
 TYPE_CHECKING = False
@@ -29,6 +29,7 @@ else:
     import _signal
 
 SPEC_CLASSES = records(vars(spec))
+NO_IDS = IdMaps((), ())
 RUN_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS
 CHILD_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID
 SIGKILL = 9
@@ -61,13 +62,18 @@ class Spawned:
 
 
 class Spawner:
-    """The supervisor's side of the spawner: one user namespace for the whole run."""
+    """The supervisor's side of the spawner: one user namespace for the whole run.
 
-    __slots__ = ("_channel", "maps", "pid", "pidfd")
+    `start` gives one that is ready. For a quick start the parts are apart: `start_early` forks, and while the
+    kernel and the spawner work, the caller finds out what is to be run; then `begin`, and later `ready`.
+    """
 
-    def __init__(self, end: Channel, pid: int, pidfd: int, maps: IdMaps) -> None:
-        """Take over a spawner that `start` made. `pidfd` is readable when it is gone."""
+    __slots__ = ("_channel", "_refused", "maps", "pid", "pidfd")
+
+    def __init__(self, end: Channel, pid: int, pidfd: int, maps: IdMaps, refused: SandboxError | None) -> None:
+        """Take over a spawner that `start_early` made. `pidfd` is readable when it is gone."""
         self._channel = end
+        self._refused = refused
         self.pid = pid
         self.pidfd = pidfd
         self.maps = maps
@@ -75,6 +81,24 @@ class Spawner:
     def fileno(self) -> int:
         """Return the descriptor that is readable when an answer is there."""
         return self._channel.fileno()
+
+    def begin(self, isolate_network: bool, sandbox: Sandbox | None) -> None:
+        """Say what the run needs; the root of `sandbox` is made while the caller goes on."""
+        if self._refused is None:
+            self._channel.send((isolate_network, pack(sandbox)))
+
+    def ready(self) -> None:
+        """Wait until the spawner has what `begin` asked for.
+
+        Raises:
+            SandboxError: the kernel or the distribution does not allow it; says which setting and how to change it.
+        """
+        if self._refused is not None:
+            raise self._refused
+        answer = self._channel.receive()
+        failure = unpack(answer[0][0], SPEC_CLASSES) if answer is not None else Failure("spawner", 0)
+        if failure is not None:
+            raise _refusal(failure)
 
     def request(self, number: int, launch: Launch, descriptors: tuple[int, ...]) -> bool:
         """Ask for one child: control end first, then its streams, then its socket. False: the spawner is gone."""
@@ -89,53 +113,57 @@ class Spawner:
         return Spawned(number, pid, descriptors[0] if descriptors else -1, unpack(failure, SPEC_CLASSES))
 
     def stop(self) -> None:
-        """Let the spawner end, with everything below it, and wait until it is gone."""
+        """Let the spawner end, with everything below it, and wait until it is gone. Once is enough."""
         self._channel.close()
-        try:
-            os.waitpid(self.pid, 0)
-        except ChildProcessError:
-            pass
-        os.close(self.pidfd)
+        if self.pid > 0:
+            pid, self.pid = self.pid, -1
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                pass
+            os.close(self.pidfd)
 
 
 def start(uid: int, gid: int, user: str, isolate_network: bool = False) -> Spawner:
-    """Fork the spawner into its user namespace and give it its ids.
+    """Fork the spawner into its user namespace, give it its ids, and wait until it is ready.
 
     Raises:
         SandboxError: the kernel or the distribution does not allow it; says which setting and how to change it.
     """
+    spawner = start_early(uid, gid, user)
+    spawner.begin(isolate_network, None)
+    try:
+        spawner.ready()
+    except SandboxError:
+        spawner.stop()
+        raise
+    return spawner
+
+
+def start_early(uid: int, gid: int, user: str) -> Spawner:
+    """Fork the spawner into its user namespace and give it its ids. A refusal is raised later, by `ready`."""
     ours, theirs = channel.pair()
     me = os.getpid()
     supervisor = os.pidfd_open(me)
-    flags = RUN_NAMESPACES | (linux.CLONE_NEWNET if isolate_network else 0)
     previous = _block_signals()
     try:
-        pid = linux.clone(flags)
+        pid = linux.clone(RUN_NAMESPACES)
+        if pid == 0:
+            ours.close()
+            _spawner_main(theirs, supervisor)
     except OSError as error:
-        raise refusal(Failure("namespaces", error.errno or 0), facts()) from error
+        return Spawner(ours, -1, -1, NO_IDS, _refusal(Failure("namespaces", error.errno or 0)))
     finally:
         if os.getpid() == me:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, previous)
-    if pid == 0:
-        ours.close()
-        _spawner_main(theirs, supervisor, isolate_network)
-    theirs.close()
-    os.close(supervisor)
-    pidfd = os.pidfd_open(pid)
-    spawner = Spawner(ours, pid, pidfd, spec.IdMaps((), ()))
+            theirs.close()
+            os.close(supervisor)
     try:
         maps = ids.write_maps(pid, ids.wanted_maps(uid, gid, user), uid, gid)
     except ids.MapError as error:
-        spawner.stop()
-        raise refusal(Failure(error.step, error.errno), facts()) from error
+        return Spawner(ours, pid, os.pidfd_open(pid), NO_IDS, _refusal(Failure(error.step, error.errno)))
     ours.send((pack(maps),))
-    ready = ours.receive()
-    if ready is None or ready[0][0] is not None:
-        spawner.stop()
-        failure = unpack(ready[0][0], SPEC_CLASSES) if ready else Failure("spawner", 0)
-        raise refusal(failure, facts())
-    spawner.maps = maps
-    return spawner
+    return Spawner(ours, pid, os.pidfd_open(pid), maps, None)
 
 
 def call_in_child(function: Callable[[], bytes]) -> tuple[bytes, int]:
@@ -178,16 +206,34 @@ def _block_signals() -> set[int]:
     return _signal.pthread_sigmask(_signal.SIG_BLOCK, COUNTED_SIGNALS)
 
 
+def _refusal(failure: Failure) -> SandboxError:
+    from vaggapy.sandbox.explain import refusal  # only where something fails
+
+    return refusal(failure, facts())
+
+
 def facts() -> dict[str, str]:
     """Return the kernel settings that explain a refusal; those that do not exist are left out."""
     found = {}
     for path in FACTS:
-        try:
-            with open(path, encoding="ascii") as file:
-                found[path] = file.read().strip()
-        except OSError:
-            pass
+        if text := _text(path).strip():
+            found[path] = text
+    for line in _text("/proc/self/status").splitlines():
+        if line.startswith("Seccomp:"):
+            found["seccomp"] = line.split()[1]
+    mounts = [line.split(" ")[4] for line in _text("/proc/self/mountinfo").splitlines()]
+    if mounts and "/" not in mounts:
+        found["chroot"] = "the root is no mount point"
     return found
+
+
+def _text(path: str) -> str:
+    """Return what a small file says, "" if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 # --- the spawner's own process ----------------------------------------------------------------------------------
@@ -202,7 +248,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _spawner_main(end: Channel, supervisor: int, isolate_network: bool) -> NoReturn:
+def _spawner_main(end: Channel, supervisor: int) -> NoReturn:
     """Be the spawner until the supervisor is gone."""
     try:
         _die_with(supervisor)
@@ -214,22 +260,34 @@ def _spawner_main(end: Channel, supervisor: int, isolate_network: bool) -> NoRet
         linux.close_all_but((0, 1, 2, end.fileno()))
         received = end.receive()
         if received is not None:
-            _serve(end, unpack(received[0][0], SPEC_CLASSES), isolate_network)
+            _serve(end, unpack(received[0][0], SPEC_CLASSES))
     finally:
         os._exit(0)
 
 
-def _serve(end: Channel, maps: IdMaps, isolate_network: bool) -> None:
-    """Answer requests and reap, until the supervisor closes its end."""
+def _serve(end: Channel, maps: IdMaps) -> None:
+    """Prepare, then answer requests and reap, until the supervisor closes its end."""
+    failure: Failure | None = None
+    forks: Forks | None = None
     try:
         linux.make_private("/")
-        if isolate_network:
-            _bring_loopback_up()
         forks = Forks(maps)
     except OSError as error:
-        end.send((pack(Failure(error.strerror or "spawner", error.errno or 0)),))
+        failure = Failure(error.strerror or "spawner", error.errno or 0)
+    wanted = end.receive()
+    if wanted is None:
         return
-    end.send((None,))
+    isolate_network, sandbox = wanted[0][0], unpack(wanted[0][1], SPEC_CLASSES)
+    try:
+        if isolate_network:
+            linux.unshare(linux.CLONE_NEWNET)
+            _bring_loopback_up()
+    except OSError as error:
+        failure = failure or Failure("network", error.errno or 0)
+    end.send((pack(failure),))
+    if failure is not None or forks is None:
+        return
+    forks.prepare(sandbox)
     wake = init.wake_on_child_death()
     watch = select.poll()
     watch.register(end.fileno(), select.POLLIN)
@@ -274,6 +332,14 @@ class Forks:
         self._mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._directory = os.open(".", os.O_PATH | os.O_CLOEXEC)
         self._templates: list[tuple[Sandbox, int]] = []
+
+    def prepare(self, sandbox: Sandbox | None) -> None:
+        """Make the root of a sandbox before anybody asks; what fails now will fail again then, and be told."""
+        if sandbox is not None:
+            try:
+                self._template(sandbox)
+            except (perform.StepError, OSError):
+                pass
 
     def answer(self, end: Channel) -> bool:
         """Take one request and answer it; return False when the supervisor is gone."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from vaggapy.record import replace, unpack
-from vaggapy.sandbox.explain import Found, failed_child
 from vaggapy.sandbox.run import SPEC_CLASSES
 from vaggapy.sandbox.spec import TERMINAL, TERMINALS
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from vaggapy.errors import SandboxError
     from vaggapy.sandbox.channel import Channel
+    from vaggapy.sandbox.explain import Found
     from vaggapy.sandbox.spec import Failure, Launch
     from vaggapy.supervise.lines import Feed
     from vaggapy.supervise.output import Outlet
@@ -81,16 +81,24 @@ def launch_of(plan: ChildPlan, columns: int, streams: str, settings: bytes) -> L
 
 
 def why_not_started(failure: Failure, launch: Launch) -> SandboxError:
-    """Explain a failure, with a look for the program on the host: it may be there and only hidden."""
-    return failed_child(failure, launch.sandbox.root, _find_on_host(failure.source))
+    """Explain a failure, with a look at the host for what is missing: it may be there and only hidden."""
+    from vaggapy.sandbox.explain import failed_child  # only where something fails
+
+    missing = failure.target if failure.step in ("interpreter", "chdir") else failure.source
+    found = _find_on_host(missing, launch.program.environ.get("PATH", ""))
+    root = launch.sandbox.root
+    targets = tuple(mount.target for mount in launch.sandbox.mounts)
+    return failed_child(failure, root, replace(found, visible=(launch.sandbox.project, *root.exposed, *targets)))
 
 
-def _find_on_host(name: str) -> Found:
-    """Look a bare name up in the caller's own PATH."""
-    if not name or "/" in name:
-        return Found(name, os.path.realpath(name) if name else "")
-    for place in os.environ.get("PATH", "").split(":"):
+def _find_on_host(name: str, program_path: str) -> Found:
+    """Look for an absolute path, or for a bare name in the caller's own PATH and in the program's."""
+    from vaggapy.sandbox.explain import Found  # only where something fails
+
+    if "/" in name:
+        return Found(name, os.path.realpath(name)) if name.startswith("/") and os.path.exists(name) else Found()
+    for place in f"{os.environ.get('PATH', '')}:{program_path}".split(":"):
         path = os.path.join(place, name)
-        if place.startswith("/") and os.access(path, os.X_OK):
+        if name and place.startswith("/") and os.access(path, os.X_OK):
             return Found(path, os.path.realpath(path))
     return Found()

@@ -279,6 +279,15 @@ class Loop:
         self._come_back()
         self._feed(policy.Signalled(self._now(), policy.CONT))
 
+    def _stop_job(self) -> None:
+        """Stop ourselves and whoever waits for us, as Ctrl+Z on the caller's terminal does.
+
+        The terminal is given back first: once another one of the job has stopped, the shell takes it.
+        """
+        if self._terminal is not None:
+            self._terminal.restore()
+        os.kill(0, policy.TSTP)
+
     def _come_back(self) -> None:
         """Take the terminal again after a suspension, with the size that it has now."""
         if self._terminal is not None:
@@ -362,7 +371,7 @@ class Loop:
             case (("terminals",), masters):
                 self._take_masters(live, masters)
             case (("stopped",), _):
-                os.kill(0, policy.TSTP)  # Ourselves and whoever waits for us, as Ctrl+Z on the caller's terminal does.
+                self._stop_job()
             case _:
                 self._warn_of_outer_proc()
         return True

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 
-from vaggapy.supervise.policy import CONT, HUP, INT, QUIT, TERM, TSTP
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 else:
     import _signal
 
+HUP, INT, QUIT, TERM, CONT, TSTP = 1, 2, 3, 15, 18, 20
 USR1, USR2, CHLD, WINCH = 10, 12, 17, 28
 TAKEN = (INT, QUIT, TERM, TSTP, CONT, WINCH)
 
@@ -26,7 +25,10 @@ class Signals:
     __slots__ = ("_read", "_write", "obeys_hangup")
 
     def __init__(self) -> None:
-        """Take over the signals of this process; a SIGHUP that was ignored at start (nohup) stays ignored."""
+        """Take over the signals of this process; a SIGHUP that was ignored at start (nohup) stays ignored.
+
+        What else was ignored or blocked by the caller is not: vagga must be able to stop.
+        """
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in TAKEN:
@@ -37,6 +39,7 @@ class Signals:
         for number in (USR1, USR2):
             _signal.signal(number, _signal.SIG_IGN)
         _signal.signal(CHLD, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when a signal came."""
