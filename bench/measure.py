@@ -21,7 +21,7 @@ UNCHANGED = 2.2  # seconds after which a file that was written counts as unchang
 SLEEP = "sleep 1000"
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """A row or a peer cannot be measured here; the message says what is missing."""
 
 
@@ -95,12 +95,12 @@ class Bench:
         """Return the path of a peer.
 
         Raises:
-            Missing: it is not installed.
+            MissingError: it is not installed.
         """
         own = self.scripts / name
         found = str(own) if own.exists() else shutil.which(name)
         if found is None:
-            raise Missing(f"{name} is not installed")
+            raise MissingError(f"{name} is not installed")
         return found
 
     def project(self, name: str, commands: str) -> Path:
@@ -129,7 +129,7 @@ def alternate(runs: int, *measured: Callable[[], float]) -> list[Sample]:
     return [Sample(tuple(taken)) for taken in values]
 
 
-def timed(words: Sequence[str], environ: Mapping[str, str], before: Callable[[], object] = lambda: None) -> float:
+def timed(words: list[str], environ: Mapping[str, str], before: Callable[[], object] = lambda: None) -> float:
     """Run a program in the current directory and return the milliseconds until it is reaped; it must succeed."""
     before()
     silence = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
@@ -139,7 +139,7 @@ def timed(words: Sequence[str], environ: Mapping[str, str], before: Callable[[],
     milliseconds = (time.perf_counter() - begun) * 1000
     if status:
         told = subprocess.run(words, env=dict(environ), capture_output=True, text=True, check=False, timeout=PATIENCE)
-        raise Missing(f"{words[0]} fails here: {told.stderr.strip()[-200:] or told.returncode}")
+        raise MissingError(f"{words[0]} fails here: {told.stderr.strip()[-200:] or told.returncode}")
     return milliseconds
 
 
@@ -204,7 +204,7 @@ class Stack:
         end = time.monotonic() + PATIENCE
         while sum(each == name for each, _ in descendants(self.pid).values()) < count:
             if time.monotonic() > end or self.process.poll() is not None:
-                raise Missing(f"{self.process.args!r} never had {count} x {name}")
+                raise MissingError(f"{self.process.args!r} never had {count} x {name}")
             time.sleep(0.02)
 
 
@@ -223,7 +223,7 @@ class Signs:
         watch.register(self._fd, select.POLLIN)
         while count > 0:
             if not watch.poll(PATIENCE * 1000):
-                raise Missing(f"{count} children never started")
+                raise MissingError(f"{count} children never started")
             count -= os.read(self._fd, 4096).count(b"\n")
         return time.perf_counter()
 
@@ -329,11 +329,11 @@ def pss(pid: int) -> float:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except PermissionError as error:
-        raise Missing("memory of the processes cannot be read here") from error
+        raise MissingError("memory of the processes cannot be read here") from error
     for line in text.splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
-    raise Missing("the kernel tells no PSS")
+    raise MissingError("the kernel tells no PSS")
 
 
 def wake_ups(pid: int) -> int:
@@ -341,7 +341,7 @@ def wake_ups(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("voluntary_ctxt_switches:"):
             return int(line.split()[1])
-    raise Missing("the kernel counts no context switches")
+    raise MissingError("the kernel counts no context switches")
 
 
 def ticks(pid: int) -> int:

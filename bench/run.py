@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from measure import Bench, Line, Missing, working_directory
+from measure import Bench, Line, MissingError, working_directory
 from report import render, replace_section
 from stacks import idle_lines, kill_lines, output_lines, spawn_lines, start_many_lines, stop_lines
 from starts import start_lines
@@ -42,7 +42,7 @@ def main() -> int:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             try:
                 lines += ROWS[name](bench)
-            except Missing as missing:
+            except MissingError as missing:
                 bench.note(f"{name}: {missing}")
     for note in bench.notes:
         print(f"not measured: {note}", file=sys.stderr)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,14 +15,14 @@ from measure import (
     SLEEP,
     Bench,
     Line,
-    Missing,
+    MissingError,
     Sample,
     Signs,
     Stack,
+    alive,
     alternate,
     children,
     descendants,
-    alive,
     open_gate,
     pss,
     ticks,
@@ -35,6 +34,7 @@ from starts import bwrap_words
 SIGN = "echo >signs; exec sleep 1000"
 WRITERS = 4
 LINES_A_FILE = 100_000
+LINES_FOR_HONCHO = 20_000  # it takes 4 s for 100,000
 LINE = b"x" * 99 + b"\n"
 
 
@@ -69,7 +69,7 @@ def pair(bench: Bench, name: str, programs: list[str]) -> tuple[Path, list[str],
     directory = bench.project(name, supervise("up", programs))
     try:
         honcho = [bench.program("honcho"), "start", "-f", procfile(directory, programs)]
-    except Missing as missing:
+    except MissingError as missing:
         bench.note(str(missing))
         return directory, [bench.vagga, "up"], None
     return directory, [bench.vagga, "up"], honcho
@@ -89,17 +89,17 @@ def spawn_lines(bench: Bench) -> list[Line]:
     peers = {"posix_spawn, no sandbox": ["true"]}
     try:
         peers["bwrap, same mounts"] = bwrap_words(bench.program("bwrap"), str(directory))
-    except Missing as missing:
+    except MissingError as missing:
         bench.note(str(missing))
     program = str(Path(__file__).with_name("spawn.py"))
     words = [bench.python, program, str(directory), str(bench.runs * 10), *map("\n".join, peers.values())]
     told = subprocess.run(words, capture_output=True, text=True, check=False, cwd=directory, env=bench.environ)
     if told.returncode:
-        raise Missing(f"spawn.py: {told.stderr.strip()[-300:]}")
+        raise MissingError(f"spawn.py: {told.stderr.strip()[-300:]}")
     values = json.loads(told.stdout)
     ours = Sample(tuple(values["ours"]))
     what = "warm spawn, request to reaped `true`"
-    bound = 2.5
+    bound: float | None = 2.5
     lines = []
     for name, taken in reversed(list(zip(peers, values["theirs"], strict=True))):
         lines.append(Line(what, "ms", ours, name, Sample(tuple(taken)), bound))
@@ -177,7 +177,7 @@ def _kill_namespace(bench: Bench) -> list[Line]:
     try:
         unshare = partial(measure, [bench.program("unshare"), *theirs], 1)
         unshare()
-    except Missing as missing:
+    except MissingError as missing:
         bench.note(str(missing))
         unshare = None
     samples = against(bench, max(3, bench.runs // 8), partial(measure, [bench.vagga, "up"], 2), unshare)
@@ -221,7 +221,7 @@ def output_lines(bench: Bench) -> list[Line]:
     """Lines with a prefix a second: four writers, pipes, output to /dev/null."""
     files = 20 if bench.runs > 10 else 10
     ours_text = "exec cat" + " lines" * files
-    theirs_text = "cat lines; echo >signs; : <gate"
+    theirs_text = f"head -n {LINES_FOR_HONCHO} lines; echo >signs; : <gate"
     directory = bench.project("output", supervise("up", [ours_text] * WRITERS, "wait-all-successful"))
     (directory / "lines").write_bytes(LINE * LINES_A_FILE)
     os.mkfifo(directory / "gate")
@@ -236,13 +236,13 @@ def output_lines(bench: Bench) -> list[Line]:
         with Stack(words, directory, bench.environ) as stack:
             signs.take(WRITERS)
             with open_gate(directory / "gate"):
-                return WRITERS * LINES_A_FILE / (stack.finish() - stack.begun) / 1e6
+                return WRITERS * LINES_FOR_HONCHO / (stack.finish() - stack.begun) / 1e6
 
     peer = None
     try:
         words = [bench.program("honcho"), "start", "-f", procfile(directory, [theirs_text] * WRITERS)]
         peer = partial(theirs, words)
-    except Missing as missing:
+    except MissingError as missing:
         bench.note(str(missing))
     samples = against(bench, max(3, bench.runs // 10), ours, peer)
     signs.close()
@@ -269,7 +269,7 @@ def _idle(bench: Bench, count: int, bounds: tuple[float | None, float | None], q
     try:
         if count <= 10:
             peers["supervisord"] = supervisord(bench, directory, programs)
-    except Missing as missing:
+    except MissingError as missing:
         bench.note(str(missing))
     with Stack(words, directory, bench.environ) as stack:
         stack.wait_for("sleep", count)

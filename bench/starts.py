@@ -9,8 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from measure import UNCHANGED, Bench, Line, Missing, alternate, inside, timed
+from measure import UNCHANGED, Bench, Line, MissingError, alternate, inside, timed
 
+HIDDEN = ("dev", "home", "lost+found", "proc", "root", "run", "tmp", "work")
 COMMANDS = "  true: !Command\n    container: host\n    run: [true]\n"
 
 
@@ -25,9 +26,6 @@ def bwrap_words(bwrap: str, project: str) -> list[str]:
             words += ["--ro-bind", path, path]
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/dev/shm"]
     return [*words, "--bind", project, "/work", "--chdir", "/work", "true"]
-
-
-HIDDEN = ("dev", "home", "lost+found", "proc", "root", "run", "tmp", "work")
 
 
 def start_lines(bench: Bench) -> list[Line]:
@@ -46,7 +44,7 @@ def start_lines(bench: Bench) -> list[Line]:
         measured[name] = partial(timed, words, environ)
         try:
             measured[name]()
-        except Missing as missing:
+        except MissingError as missing:
             bench.note(str(missing))
             del measured[name]
     samples = dict(zip(measured, alternate(bench.runs, *measured.values()), strict=True))
@@ -62,22 +60,25 @@ def start_lines(bench: Bench) -> list[Line]:
     return [*lines, Line(changed, "ms", samples["cold"], "python3 -c pass", samples["python3 -c pass"])]
 
 
-def _in(directory: Path, words: list[str], environ: dict[str, str], before: Callable[[], object] = lambda: None) -> float:
+def _in(
+    directory: Path, words: list[str], environ: dict[str, str], before: Callable[[], object] = lambda: None
+) -> float:
     with inside(directory):
         return timed(words, environ, before)
 
 
 def _sandboxes(bench: Bench, project: str) -> dict[str, list[str]]:
     """Return the commands of the peers that are installed."""
+    makers: dict[str, Callable[[], list[str]]] = {
+        "bwrap, same mounts": lambda: bwrap_words(bench.program("bwrap"), project),
+        "unshare -Urmpfiu --mount-proc": lambda: [bench.program("unshare"), "-Urmpfiu", "--mount-proc", "true"],
+        "podman run --rm --rootfs": lambda: _podman_words(bench),
+    }
     found = {}
-    for name, make in (
-        ("bwrap, same mounts", lambda: bwrap_words(bench.program("bwrap"), project)),
-        ("unshare -Urmpfiu --mount-proc", lambda: [bench.program("unshare"), "-Urmpfiu", "--mount-proc", "true"]),
-        ("podman run --rm --rootfs", lambda: _podman_words(bench)),
-    ):
+    for name, make in makers.items():
         try:
             found[name] = make()
-        except Missing as missing:
+        except MissingError as missing:
             bench.note(str(missing))
     return found
 

@@ -76,8 +76,11 @@ def test_N1_bytes_that_are_no_text_pass_through(project: Project) -> None:
     project.write(command("c", SHOW))
     value = os.fsdecode(b"\xff\xfe z")
     assert run(project, "-E", f"G={value}", "c", caller={"VAGGAENV_P": value}) == {
-        "TERM": "dumb", "PATH": PATH, "HOME": "/tmp",
-        "G": value, "P": value,
+        "TERM": "dumb",
+        "PATH": PATH,
+        "HOME": "/tmp",
+        "G": value,
+        "P": value,
     }
 
 

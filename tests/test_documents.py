@@ -71,6 +71,37 @@ def test_documents_were_found() -> None:
     assert {"README.md", "CHANGELOG.md", "docs/errors.md", "examples/quickstart/README.md"} <= names
 
 
+# --- the map and the decisions ------------------------------------------------------------------------------
+
+
+def test_every_decision_is_in_the_table_of_decisions_and_has_its_number() -> None:
+    folder = ROOT / "docs" / "decisions"
+    pages = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    table = re.findall(
+        r"^\| \[(\d{4})\]\((\d{4}-[a-z-]+\.md)\) \| .+ \|$", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    assert [page for _, page in table] == pages
+    assert [number for number, _ in table] == [page[:4] for page in pages]
+    assert [page for page in pages if not (folder / page).read_text().startswith(f"# {page[:4]}: ")] == []
+
+
+def test_the_map_of_the_code_is_short_and_names_files_and_functions_that_exist() -> None:
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    assert len(text.splitlines()) <= 200
+    now, _, _ = text.partition("## Places that are kept free")
+    files = {name for name in re.findall(r"`([a-z_/]+\.py)`", now) if "*" not in name}
+    assert {name for name in files if not any((top / name).exists() for top in (ROOT / "vaggapy", ROOT))} == set()
+    stops = re.search(r"^## Eight stops.*?(?=^## )", now, re.MULTILINE | re.DOTALL)
+    assert stops is not None
+    source = "\n".join(path.read_text() for path in (ROOT / "vaggapy").rglob("*.py"))
+    named = re.findall(r"`[a-z_/]+\.py`,\s+`([A-Za-z_.]+)`", stops.group())
+    assert len(named) >= 8
+    missing = [
+        name for name in named if not re.search(rf"^ *(def|class) {name.split('.')[-1]}\b", source, re.MULTILINE)
+    ]
+    assert missing == []
+
+
 # --- names of errors ----------------------------------------------------------------------------------------
 
 # Callable -> (where its `name` stands among the arguments, the keyword it also goes by).

@@ -15,11 +15,12 @@ def closest(word: str, choices: Iterable[str]) -> str:
 
     Near is one mistake in words of up to five characters, two in longer ones and three in those of ten or more;
     a mistake is a missing, added, wrong or swapped character. Case and the difference of `-` and `_` are free.
-    The first of equally near choices wins.
+    The first of equally near choices wins. Where none is near, the only one that begins with `word` is meant.
     """
     plain = _plain(word)
     if not plain or len(plain) > LONGEST:
         return ""
+    choices = tuple(choices)
     best, least = "", _allowed(plain) + 1
     for choice in choices:
         other = _plain(choice)
@@ -28,7 +29,8 @@ def closest(word: str, choices: Iterable[str]) -> str:
         found = _distance(plain, other, least)
         if found < least and found < max(len(plain), len(other)):
             best, least = choice, found
-    return best
+    longer = [choice for choice in choices if len(plain) > 1 and _plain(choice).startswith(plain) and choice != word]
+    return best or (longer[0] if len(longer) == 1 else "")
 
 
 def _plain(word: str) -> str:

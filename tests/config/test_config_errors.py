@@ -254,7 +254,15 @@ COMMANDS = [
         "19: '/volumes' as source of !BindRW is known but not available in this version [not-available]",
     ),
     ("volumes: {/a: !Tmpfs {size: 0}}", "33: 'size' is 0 (from 1 to 1152921504606846976) [out-of-range]"),
-    ("volumes: {/a: !Tmpfs {mode: 1777}}", "33: 'mode' is more than 0o1777 (octal modes begin with 0o) [out-of-range]"),
+    (
+        "volumes: {/a: !Tmpfs {mode: 1777}}",
+        "33: 'mode' 1777 has no base (octal modes begin with 0o: write 0o1777) [bad-value]",
+    ),
+    (
+        "volumes: {/a: !Tmpfs {mode: 755}}",
+        "33: 'mode' 755 has no base (octal modes begin with 0o: write 0o755) [bad-value]",
+    ),
+    ("volumes: {/a: !Tmpfs {mode: 9999}}", "33: 'mode' is more than 0o1777 (octal modes begin with 0o) [out-of-range]"),
     ("volumes: {/a: !Tmpfs {files: {/x: y}}}", "35: file '/x' is absolute (take the first '/' away) [bad-path]"),
     (
         "volumes: {/a: !Tmpfs {files: {x: y, x/z: y}}}",

@@ -56,3 +56,8 @@ def test_the_word_itself_is_no_suggestion() -> None:
 
 def test_no_choices_give_no_suggestion() -> None:
     assert closest("web", []) == ""
+
+
+def test_a_beginning_that_only_one_name_has_means_that_name() -> None:
+    assert closest("hel", ["hello", "up"]) == "hello"
+    assert closest("run", ["run_tests", "run_full_app"]) == ""

@@ -155,7 +155,11 @@ class Reader:
         return value
 
     def mode(self, node: Node, what: str, default: int) -> int:
-        """Return file mode bits."""
+        """Return file mode bits. Plain digits would count as decimal, which nobody means by 755."""
+        if isinstance(node, Scalar) and len(node.text) in (3, 4) and not node.text.strip("01234567"):
+            remedy = f"octal modes begin with 0o: write 0o{node.text.lstrip('0')}"
+            self.report(node.mark, f"{what} {node.text} has no base", remedy, "bad-value")
+            return default
         before = len(self.problems)
         value = self.number(node, what, 0, 0o1777, default)
         if self.problems[before:] and self.problems[-1].name == "out-of-range":
