@@ -305,20 +305,19 @@ def raise_if_alive(pid: int, name: str) -> None:
 def until_gone(watched: Iterable[int], cause: Callable[[], object]) -> float:
     """Return the milliseconds from `cause` until the last of the processes is gone, as their pidfds say."""
     fds = [os.pidfd_open(pid) for pid in watched]
-    watch = select.poll()
+    watch = select.epoll(len(fds))
     for fd in fds:
-        watch.register(fd, select.POLLIN)
+        watch.register(fd, select.EPOLLIN | select.EPOLLONESHOT)
     left = len(fds)
     begun = time.perf_counter()
     cause()
     while left:
-        ready = watch.poll(PATIENCE * 1000)
+        ready = watch.poll(PATIENCE)
         if not ready:
             raise RuntimeError(f"{left} processes survive")
-        for fd, _ in ready:
-            watch.unregister(fd)
         left -= len(ready)
     milliseconds = (time.perf_counter() - begun) * 1000
+    watch.close()
     for fd in fds:
         os.close(fd)
     return milliseconds

@@ -46,7 +46,7 @@ def main() -> int:
                 bench.note(f"{name}: {missing}")
     for note in bench.notes:
         print(f"not measured: {note}", file=sys.stderr)
-    text = render(lines, bench.notes, _conditions(load))
+    text = render(lines, bench.notes, _conditions(load, os.getloadavg()[0]))
     print(text)
     if options.output:
         _write(Path(options.output), text)
@@ -61,15 +61,17 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _conditions(load: float) -> str:
+def _conditions(before: float, after: float) -> str:
     """Return in one sentence what was measured on; nothing that names the machine."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     kind = "virtual machine" if _is_virtual() else "machine"
     release = ".".join(platform.release().split("-")[0].split(".")[:2])
     today = datetime.datetime.now(datetime.UTC).date()
+    busy = before > (os.cpu_count() or 1) / 2
+    remark = " The machine was busy with other work: ratios count, absolute times do not." if busy else ""
     return (
         f"{today}: a {kind} with {os.cpu_count()} {platform.machine()} processors and {memory:.0f} GiB, "
-        f"Linux {release}, Python {platform.python_version()}, load {load:.1f} at the start."
+        f"Linux {release}, Python {platform.python_version()}, load {before:.1f} before and {after:.1f} after.{remark}"
     )
 
 

@@ -148,7 +148,10 @@ def _kill_children(bench: Bench) -> Line:
         with Stack([bench.vagga, "up"], directory, bench.environ) as stack:
             stack.wait_for("sleep", count)
             below = descendants(stack.pid)
-            milliseconds = until_gone((stack.pid, *below), partial(os.kill, stack.pid, signal.SIGKILL))
+            (spawner,) = children(stack.pid)
+            # The first process of a namespace is gone only after all others in it.
+            watched = (stack.pid, spawner, *children(spawner))
+            milliseconds = until_gone(watched, partial(os.kill, stack.pid, signal.SIGKILL))
             _check(below)
             return milliseconds
 
@@ -169,7 +172,6 @@ def _kill_namespace(bench: Bench) -> list[Line]:
             first = stack.pid
             for _ in range(depth):
                 (first,) = children(first)
-            # The first process of a namespace is gone only after all others in it.
             milliseconds = until_gone((stack.pid, first), partial(os.kill, stack.pid, signal.SIGKILL))
             _check(below)
             return milliseconds

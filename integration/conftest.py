@@ -30,9 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def census() -> Iterator[None]:
+def census(tmp_path: Path) -> Iterator[None]:
     """Count what is there before and after each test."""
-    mounts, names = Path("/proc/self/mountinfo").read_text(), files()
+    mounts, names = Path("/proc/self/mountinfo").read_text(), files(tmp_path / "tmp")
     before = descendants(os.getpid())
     open_before = len(descriptors())
     yield
@@ -46,7 +46,7 @@ def census() -> Iterator[None]:
     reap()
     assert not survivors, f"survivors: {survivors}"
     assert Path("/proc/self/mountinfo").read_text() == mounts, "a mount was left"
-    assert not files() - names, "a file was left"
+    assert not files(tmp_path / "tmp") - names, "a file was left"
     assert len(descriptors()) <= open_before, "the test itself leaks descriptors"
 
 
@@ -57,4 +57,5 @@ def project(tmp_path: Path) -> Project:
     home = tmp_path / "home"
     directory.mkdir()
     home.mkdir()
+    (tmp_path / "tmp").mkdir()
     return Project(directory, home)

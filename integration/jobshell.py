@@ -22,12 +22,14 @@ import signal
 import sys
 import termios
 
+DEFAULT = (signal.SIGTTIN, signal.SIGTSTP, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+
 
 def main() -> None:
     """Serve until the other end is closed."""
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    for number in (signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    for number in (signal.SIGTTOU, *DEFAULT):
         signal.signal(number, signal.SIG_IGN)
     job, how = 0, ["none", 0]
     with open(int(sys.argv[1]), "rb") as requests, open(int(sys.argv[1]), "wb", buffering=0, closefd=False) as answers:
@@ -49,25 +51,25 @@ def main() -> None:
 
 
 def run(words: list[str], foreground: bool, streams: list[str | None]) -> int:
-    """Start a job and return its pid, which is also its process group."""
+    """Start a job and return its pid, which is also its process group, once it has executed."""
+    executed, pending = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid:
-        try:
-            os.setpgid(pid, pid)
-        except PermissionError:
-            pass  # It has done so itself and has executed already.
+        os.close(pending)
+        os.read(executed, 1)
+        os.close(executed)
         return pid
     try:
+        for each in DEFAULT:
+            signal.signal(each, signal.SIG_DFL)
         os.setpgid(0, 0)
         if foreground:
             os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
         for number, path in enumerate(streams):
             if path is not None:
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
                 os.dup2(fd, number)
-        for each in (signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(each, signal.SIG_DFL)
-        os.closerange(3, 256)
         os.execv(words[0], words)
     finally:
         os._exit(127)

@@ -8,7 +8,6 @@ import pwd
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from vaggapy.sandbox.ids import wanted_maps
+from vaggapy.sandbox.operations import inside
 
 VAGGA = (sys.executable, "-m", "vaggapy")
 HOST = "containers:\n  host:\n    setup: [!Host]\n"
@@ -102,12 +102,15 @@ def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
 
 
-def files() -> set[str]:
-    """Return the names in the places where a run could leave something, but for the tests' own directories."""
-    found = set()
-    for place in (tempfile.gettempdir(), "/tmp", "/dev/shm", "/run", os.path.expanduser("~")):
-        if os.path.isdir(place):
-            found |= {f"{place}/{name}" for name in os.listdir(place) if not name.startswith(("pytest-", "."))}
+def files(own: Path) -> set[str]:
+    """Return what a run could have left: anything in the test's own temporary directory, our name elsewhere.
+
+    Other programs of the machine use the shared places too, so only names that speak of vagga count there.
+    """
+    found = {str(path) for path in own.iterdir()} if own.is_dir() else set()
+    for place in ("/tmp", "/var/tmp", "/dev/shm", "/run", f"/run/user/{os.getuid()}"):
+        if os.path.isdir(place) and os.access(place, os.R_OK):
+            found |= {f"{place}/{name}" for name in os.listdir(place) if "vagga" in name and "vagga-ci" not in name}
     return found
 
 
@@ -138,7 +141,7 @@ def handles(pid: int, number: int) -> bool:
 # --- a project and its runs -------------------------------------------------------------------------------------
 
 
-def command(name: str, run: object, indent: int = 2, **keys: object) -> str:
+def command(name: str, run: object, indent: int = 2, /, **keys: object) -> str:
     """Return the text of a `!Command`; keys are written with `_` for `-`. JSON is YAML, so any value will do."""
     values = {"container": "host", "run": run, **keys}
     lines = [f"{' ' * (indent + 2)}{key.replace('_', '-')}: {json.dumps(value)}\n" for key, value in values.items()]
@@ -226,6 +229,7 @@ class Project:
             "HOME": str(home),
             "XDG_CACHE_HOME": str(home / ".cache"),
             "TERM": "dumb",
+            "TMPDIR": str(directory.parent / "tmp"),
         }
 
     def write(self, commands: str, containers: str = HOST) -> None:
@@ -285,3 +289,9 @@ def has_ranges() -> bool:
     """Return whether the caller has more ids than its own: as root, or by /etc/subuid and newuidmap."""
     uid = os.getuid()
     return sum(extent.count for extent in wanted_maps(uid, os.getgid(), pwd.getpwuid(uid).pw_name).uids) > 1
+
+
+def holds_ourselves(directory: str) -> bool:
+    """Return whether what runs the tests lies below a directory, so that nothing may be mounted there."""
+    ours = (sys.prefix, sys.base_prefix, os.path.realpath(sys.executable), __file__)
+    return any(inside(path, directory) for path in ours)

@@ -19,7 +19,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +40,9 @@ CHUNK = 64 * 1024
 class Terminal:
     """A pty whose slave is the terminal of a session of its own. Use it in a `with` statement."""
 
-    def __init__(self, project: Project, rows: int = 24, columns: int = 80, **environ: str) -> None:
+    def __init__(
+        self, project: Project, rows: int = 24, columns: int = 80, environ: Mapping[str, str] | None = None
+    ) -> None:
         """Open the terminal and start its shell; `environ` is added to the project's."""
         self.seen = b""
         self.pid = 0
@@ -52,7 +54,7 @@ class Terminal:
             self._shell = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(JOBSHELL), str(theirs.fileno())],
                 cwd=project.directory,
-                env={**project.environ, "TERM": "xterm", **environ},
+                env={**project.environ, "TERM": "xterm", **(environ or {})},
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,

@@ -47,7 +47,9 @@ def test_the_last_line_says_who_ended_first_and_how_and_after_how_long(project: 
     project.write(supervise("up", {"a": "sleep 0.2; exit 9", "b": "sleep 60"}))
     result = project.run("up")
     assert result.code == 9
-    assert re.search(r"^---------- Process a:\d+ exited with code 9\. Shutting down -----------$", result.err, re.M)
+    assert re.search(
+        r"^---------- Process a:\d+ exited with code 9\. Shutting down -----------$", result.err, re.MULTILINE
+    )
     last = re.fullmatch(
         r"vagga: a exited with code 9 after (\d+\.\d\d) s; vagga exits with 9", result.err.splitlines()[-1]
     )
@@ -118,7 +120,7 @@ def test_S2_one_of_three_cannot_be_started_and_the_others_are_stopped(
     project.write(with_volumes(text))
     result = project.run("up")
     assert result.code == code, result.err
-    assert re.search(r"^---------- Process a could not be run: .*Shutting down -----------$", result.err, re.M)
+    assert re.search(r"^---------- Process a could not be run: .*Shutting down -----------$", result.err, re.MULTILINE)
     assert path in result.err
     assert result.err.splitlines()[-1] == f"vagga: a could not be run; vagga exits with {code}"
     assert "Traceback" not in result.err
@@ -173,7 +175,7 @@ def test_vagga_alone_lists_the_commands_on_standard_error_with_code_127(project:
     result = project.run()
     assert result.code == 127
     assert result.out == ""
-    assert re.search(r"^\s*c\s+what it does$", result.err, re.M)
+    assert re.search(r"^\s*c\s+what it does$", result.err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ The tests need a home outside of /tmp, which is private anyway: an outer mount n
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
 
-from integration.runs import Project, Result, can_nest, command, need
+from integration.runs import Project, Result, can_nest, command, holds_ourselves, need
 
 HOME = "/srv/u"
 PREPARE = r"""
@@ -19,8 +20,8 @@ mount -t tmpfs none /srv
 mkdir -p /srv/u/bin /srv/u/data /srv/u/project /srv/bin /tmp/vagga-exposed
 trap '' EXIT
 printf '#!/bin/sh\necho tool\n' > /srv/u/bin/hometool
-printf '#!/srv/u/bin/sh\necho script\n' > /srv/bin/script
-printf '#!/srv/bin/sh\necho script\n' > /srv/bin/script-by-link
+printf '#!/srv/u/bin/sh\necho script\n' > /srv/bin/homescript
+printf '#!/srv/bin/sh\necho script\n' > /srv/bin/homelink
 cp /bin/sh /srv/u/bin/sh
 chmod +x /srv/u/bin/* /srv/bin/*
 ln -s /srv/u/bin/hometool /srv/bin/linked
@@ -39,7 +40,7 @@ CONTAINERS = """containers:
 
 def run(project: Project, text: str, *words: str, **environ: str) -> Result:
     """Run vagga where HOME is below /srv and has a program and some data."""
-    need(can_nest(), "unshare(1) cannot make an outer world")
+    need(can_nest() and not holds_ourselves("/srv"), "an outer world with a home below /srv cannot be made")
     project.write(text, CONTAINERS)
     under = ("unshare", "-Urm", "sh", "-c", PREPARE, "sh")
     return project.run(*(words or ("c",)), under=under, environ={"HOME": HOME, **environ})
@@ -76,9 +77,9 @@ def test_exposed_directories_are_read_only(project: Project) -> None:
         ("hometool", "/srv/u/bin/hometool"),
         ("/srv/bin/linked", "/srv/u/bin/hometool"),
         ("linked", "/srv/u/bin/hometool"),
-        ("/srv/bin/script", "/srv/u/bin/sh"),
-        ("/srv/bin/script-by-link", "/srv/u/bin/sh"),
-        ("script", "/srv/u/bin/sh"),
+        ("/srv/bin/homescript", "/srv/u/bin/sh"),
+        ("/srv/bin/homelink", "/srv/u/bin/sh"),
+        ("homescript", "/srv/u/bin/sh"),
     ],
 )
 @pytest.mark.parametrize("path", ["the caller's", "the command's"])
@@ -114,7 +115,7 @@ def test_a_project_in_a_hidden_home_is_visible_and_its_missing_programs_are_just
     inner = (
         '  c: !Command {container: hidden, run: [%s]}\n  look: !Command {container: hidden, run: "ls -A /srv/u; ls"}\n'
     )
-    need(can_nest(), "unshare(1) cannot make an outer world")
+    need(can_nest() and not holds_ourselves("/srv"), "an outer world with a home below /srv cannot be made")
     for program in ("./none", "/srv/u/project/none", "/work/none"):
         project.write(inner % program, CONTAINERS)
         prepare = PREPARE.replace('exec "$@"', 'cp vagga.yaml /srv/u/project; cd /srv/u/project; exec "$@"')
@@ -133,17 +134,11 @@ def test_a_strange_home_of_the_caller_hides_nothing_of_the_system(project: Proje
 
 
 def test_the_home_of_the_account_is_hidden_whatever_HOME_says(project: Project) -> None:
-    home = os.path.expanduser(f"~{os.getuid()}") if False else _home_of_the_account()
+    home = pwd.getpwuid(os.getuid()).pw_dir
     need(os.path.isdir(home) and home.startswith(("/home/", "/root")), "the account has no usual home")
     project.write(command("c", f"ls -A {home} 2>/dev/null; ls -A /home /root"))
     result = project.run("c", environ={"HOME": "/"})
     assert result.out.split() == ["/home:", "/root:"], result
-
-
-def _home_of_the_account() -> str:
-    import pwd
-
-    return pwd.getpwuid(os.getuid()).pw_dir
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
@@ -173,7 +168,9 @@ def test_an_exposed_path_that_does_not_exist_is_named_in_one_line(project: Proje
     project.write(command("c", "echo never"), f"containers:\n  host: {{setup: [!Host {{expose: [{path}]}}]}}\n")
     result = project.run("c")
     assert (result.code, result.out, result.err.count("\n")) == (124, "", 1), result
-    assert f"`expose`: {path} does not exist" in result.err and "[volume-source]" in result.err, result.err
+    assert f"`expose`: {path} " in result.err and "[volume-source]" in result.err, result.err
+    hidden = path.startswith("/root") and os.getuid() != 0
+    assert ("cannot be opened: permission denied" if hidden else "does not exist") in result.err, result.err
 
 
 # --- programs that cannot be started for other reasons ----------------------------------------------------------
@@ -213,7 +210,6 @@ def test_S1_a_file_that_cannot_be_executed_says_why(
         (["/etc"], 126, "program-not-executable"),
         (["./dangling"], 127, "program-interpreter"),
         (["./loop"], 126, "program-not-executable"),
-        ([""], 127, "program-not-found"),
     ],
 )
 def test_S1_a_program_that_is_not_there_says_so(project: Project, words: list[str], code: int, name: str) -> None:

@@ -16,7 +16,7 @@ from integration.runs import Project, Running, alive, descendants, need, supervi
 
 WAIT = "wait-all-successful"
 LIMIT_1024 = ["sh", "-c", 'ulimit -Sn 1024; exec "$@"', "sh"]
-COUNT = ["sh", "-c", ": > ready.$VAGGA_SUBCOMMAND; exec sleep 1000"]
+COUNT = ": > ready.$VAGGA_SUBCOMMAND; exec sleep 1000"
 
 
 def names(count: int) -> list[str]:
@@ -108,7 +108,7 @@ def test_S5_50_children_that_end_in_one_moment_are_all_seen(project: Project, wo
 
 
 def test_S3_50_children_that_end_before_anybody_looks(project: Project) -> None:
-    project.write(supervise("up", dict.fromkeys(names(50), ["true"]), mode=WAIT))
+    project.write(supervise("up", {key: ["true"] for key in names(50)}, mode=WAIT))
     result = project.run("up")
     assert result.code == 0
     assert result.err.startswith("vagga: all 50 exited with code 0 after ")
@@ -124,7 +124,7 @@ def test_the_first_end_of_50_children_that_obey_stops_the_others_quickly(project
     begun = time.monotonic()
     (project.directory / "go").touch()
     assert run.finish().code == 3
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
 
 
 def test_children_of_one_run_take_one_spawner_and_one_pid_1_each(project: Project) -> None:

@@ -6,11 +6,14 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from integration.runs import Project, can_nest, command, need, supervise
 
+ALL = "wait-all-successful"
+Seen = dict[str, Any]
 LOOK = r"""
 import json, os, stat
 
@@ -48,31 +51,31 @@ print(json.dumps({
 
 
 @pytest.fixture
-def seen(project: Project) -> dict[str, dict[str, object]]:
+def seen(project: Project) -> Seen:
     """Return what a child sees of its container."""
     project.write(command("c", ["python3", "-c", LOOK]))
     result = project.run("c")
     assert (result.code, result.err) == (0, ""), result
-    told: dict[str, dict[str, object]] = json.loads(result.out)
+    told: Seen = json.loads(result.out)
     return told
 
 
-def test_every_mount_of_the_host_is_read_only_and_nosuid(seen: dict[str, dict[str, object]], project: Project) -> None:
+def test_every_mount_of_the_host_is_read_only_and_nosuid(seen: Seen, project: Project) -> None:
     own = ("/work", "/proc", "/tmp", "/run", "/dev/", str(project.directory))
     wrong = {}
-    for path, (options, _) in seen["mounts"].items():  # type: ignore[misc]  # JSON
+    for path, (options, _) in seen["mounts"].items():
         if not path.startswith(own) and ("ro" not in options or "nosuid" not in options):
             wrong[path] = options
     assert wrong == {}
 
 
-def test_every_mount_below_the_hosts_directories_comes_along(seen: dict[str, dict[str, object]]) -> None:
+def test_every_mount_below_the_hosts_directories_comes_along(seen: Seen) -> None:
     below = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     wanted = {path for path in below if path.startswith(("/usr/", "/etc/", "/opt/", "/srv/", "/sys/"))}
     assert wanted - set(seen["mounts"]) == set()
 
 
-def test_private_places_are_empty_and_have_the_usual_modes(seen: dict[str, dict[str, object]]) -> None:
+def test_private_places_are_empty_and_have_the_usual_modes(seen: Seen) -> None:
     assert seen["lists"]["/run"] == ["lock", "shm"]
     assert seen["lists"]["/dev/shm"] == []
     modes = {path: oct(stat.S_IMODE(int(str(mode)))) for path, mode in seen["modes"].items()}
@@ -86,7 +89,7 @@ def test_private_places_are_empty_and_have_the_usual_modes(seen: dict[str, dict[
     }
 
 
-def test_dev_has_just_the_harmless_devices(seen: dict[str, dict[str, object]]) -> None:
+def test_dev_has_just_the_harmless_devices(seen: Seen) -> None:
     assert seen["dev"] == {
         "fd": "link /proc/self/fd",
         "full": "device 1:7",
@@ -105,18 +108,18 @@ def test_dev_has_just_the_harmless_devices(seen: dict[str, dict[str, object]]) -
     assert (seen["null"], seen["zero"], seen["random"]) == (1, "0000", 8)
 
 
-def test_terminals_are_the_childs_own(seen: dict[str, dict[str, object]]) -> None:
+def test_terminals_are_the_childs_own(seen: Seen) -> None:
     assert seen["lists"]["/dev/pts"] == ["ptmx"]
-    assert seen["mounts"]["/dev/pts"][1] == "devpts"  # type: ignore[index]  # JSON
+    assert seen["mounts"]["/dev/pts"][1] == "devpts"
 
 
-def test_proc_shows_only_the_childs_own_processes(seen: dict[str, dict[str, object]]) -> None:
+def test_proc_shows_only_the_childs_own_processes(seen: Seen) -> None:
     assert seen["pids"] == [1, 2]
     assert seen["me"] == 2
     assert seen["session"] == 2, "a child leads a session of its own"
 
 
-def test_S9_S10_a_child_starts_with_three_descriptors_and_plain_signals(seen: dict[str, dict[str, object]]) -> None:
+def test_S9_S10_a_child_starts_with_three_descriptors_and_plain_signals(seen: Seen) -> None:
     assert seen["fds"] == ["0", "1", "2", "3"], "3 is the one that lists the directory"
     for field in ("SigBlk", "ShdPnd", "SigPnd"):
         assert int(str(seen["status"][field]), 16) == 0
@@ -124,7 +127,7 @@ def test_S9_S10_a_child_starts_with_three_descriptors_and_plain_signals(seen: di
     assert int(str(seen["status"]["SigIgn"]), 16) & ~ignored_by_python == 0
 
 
-def test_homes_are_empty_and_the_rest_of_the_root_is_the_hosts(seen: dict[str, dict[str, object]]) -> None:
+def test_homes_are_empty_and_the_rest_of_the_root_is_the_hosts(seen: Seen) -> None:
     assert seen["lists"]["/home"] == []
     assert seen["lists"]["/root"] == []
     hosts = {name for name in os.listdir("/") if os.path.isdir(f"/{name}") and not os.path.ismount(f"/{name}")}
@@ -142,9 +145,6 @@ def test_the_root_is_the_same_for_children_with_equal_sandboxes(project: Project
     project.write(supervise("c", dict.fromkeys("ab", "stat -c %d / > root-$VAGGA_SUBCOMMAND"), mode=ALL))
     assert project.run("c").code == 0
     assert project.read("root-a") == project.read("root-b") != ""
-
-
-ALL = "wait-all-successful"
 
 
 def test_mounts_of_the_host_that_come_later_do_not_show_inside(project: Project) -> None:

@@ -7,11 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
-from integration.runs import Project, Result, Running, command, supervise, wait_until
+from integration.runs import Project, Result, Running, alive, command, supervise, wait_until
 
 Record = dict[str, object]
 WAIT = "wait-all-successful"
@@ -187,21 +187,23 @@ def test_a_descriptor_that_cannot_be_written_is_a_usage_error(project: Project) 
     assert not project.has("ran")
 
 
-def test_a_reader_that_does_not_read_does_not_hold_up_the_run(project: Project) -> None:
-    """A full pipe; what did not fit is lost, the children are looked after."""
+def test_a_reader_that_does_not_read_holds_nothing_up_and_gets_the_rest_later(project: Project) -> None:
+    """A full pipe: the children are looked after all the same."""
     project.write(supervise("up", {"a": "touch ready; exec sleep 60"}))
     read, write = os.pipe()
     os.set_blocking(write, False)
-    try:
+    fill = 0
+    with suppress(BlockingIOError):
         while True:
-            os.write(write, b"x" * 4096)
-    except BlockingIOError:
-        pass
+            fill += os.write(write, b"x" * 4096)
     os.set_blocking(write, True)
     run = project.start("--status-fd", str(write), "up", pass_fds=[write])
-    wait_until(lambda: project.has("ready"), "a runs")
-    run.signal(signal.SIGTERM)
-    result = run.finish()
-    os.close(read)
     os.close(write)
-    assert result.code == 143
+    wait_until(lambda: project.has("ready"), "a runs")
+    inits = run.inits()
+    run.signal(signal.SIGTERM)
+    wait_until(lambda: not alive(inits), "a has been stopped", 3)
+    with open(read) as file:
+        assert len(file.read(fill)) == fill
+        assert [json.loads(line)["event"] for line in file] == ["start", "signal", "exit", "finish"]
+    assert run.finish().code == 143

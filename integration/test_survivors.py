@@ -6,14 +6,27 @@ processes, namespaces of their own.
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import time
 
 import pytest
 
-from integration.runs import Project, Running, alive, deadline, descendants, processes, reap, supervise, wait_until
+from integration.runs import (
+    Project,
+    Running,
+    alive,
+    deadline,
+    descendants,
+    need,
+    processes,
+    reap,
+    supervise,
+    wait_until,
+)
 
 NASTY = """
 trap '' HUP INT QUIT TERM
@@ -32,6 +45,7 @@ GONE = 3.0  # seconds; the kernel needs less than a tenth of one, but other work
 
 def nasty(project: Project, *words: str, **how: object) -> tuple[Running, set[int]]:
     """Start `up` with nasty children a and b, wait until all they do is done, and return all pids of the run."""
+    need(shutil.which("unshare") is not None, "unshare of util-linux is not installed")
     project.write(supervise("up", {"a": NASTY + STAY, "b": NASTY + STAY, "c": GO}, kill_unresponsive_after=1))
     run = project.start(*words, "up", **how)  # type: ignore[arg-type]  # passed on as they come
 
@@ -193,7 +207,7 @@ def test_X11_killed_at_a_random_moment(project: Project, phase: str, victim: str
     """Of the start, of the first moments, of the stop: always the same moments, on a machine that is never the same."""
     moments = random.Random(f"{phase} of the {victim}")
     leave = "(setsid sh -c 'trap \"\" TERM; sleep 1001' &) ; "
-    children = {name: leave + "touch $VAGGA_SUBCOMMAND.ready; exec sleep 1002" for name in "abc"}
+    children = dict.fromkeys("abc", leave + "touch $VAGGA_SUBCOMMAND.ready; exec sleep 1002")
     project.write(supervise("up", children, kill_unresponsive_after=1))
     for _ in range(MOMENTS):
         for name in "abc":
@@ -226,3 +240,32 @@ def pause(seconds: float) -> None:
     going = deadline(seconds)
     while going():
         time.sleep(0.001)
+
+
+@pytest.mark.parametrize("least", [1, 2, 4, 7])
+def test_X11_the_spawner_is_killed_before_vagga_has_heard_of_all_that_it_started(project: Project, least: int) -> None:
+    """supervision 3.10: vagga waits for those, too. It is stopped while the spawner works on."""
+    project.write(supervise("up", {f"c{number:02}": "exec sleep 60" for number in range(12)}))
+    read, write = os.pipe()
+    run = project.start("--status-fd", str(write), "up", pass_fds=[write])
+    os.close(write)
+    wait_until(lambda: run.spawners() and len(run.inits()) >= 1, "the first is started")
+    run.signal(signal.SIGSTOP)
+    spawner = run.spawner()
+    wait_until(lambda: len(run.inits()) >= least or at_rest(spawner), "more are started")
+    os.kill(spawner, signal.SIGSTOP)
+    seen, inits = set(descendants(run.pid)), set(run.inits())
+    os.kill(spawner, signal.SIGKILL)
+    run.signal(signal.SIGCONT)
+    result = run.finish()
+    assert not alive(seen)
+    assert result.code == 124
+    assert result.err.count("[spawner-lost]") == 1
+    with open(read) as records:
+        ended = {record.get("pid") for record in map(json.loads, records) if record["event"] == "exit"}
+    assert len(inits - ended) <= 1, "only the last one can be one that the spawner did not tell of"
+
+
+def at_rest(pid: int) -> bool:
+    """Return whether a process waits for something."""
+    return processes()[pid][1] == "S"

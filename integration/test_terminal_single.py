@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import Project, need, processes, wait_until
+from integration.runs import Project, deadline, need, processes, wait_until
 from integration.terminals import BASH, CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z, PROMPT, Terminal, unchanged
 
 PYTHON = shutil.which("python3", path="/usr/bin:/bin") or ""
@@ -96,9 +96,11 @@ def test_control_c_is_the_programs_own_business(project: Project) -> None:
     with Terminal(project) as terminal, unchanged(terminal):
         terminal.run("c")
         terminal.wait_for(">>> ")
+        terminal.enter("import time; print('on'); time.sleep(100)", "\non")
         terminal.type(CTRL_C)
         terminal.wait_for("KeyboardInterrupt")
-        terminal.enter("print(6 * 7)", "42")
+        terminal.wait_for(">>> ", 2)
+        terminal.enter("print(6 * 7)", "42\n>>> ")
         terminal.type(CTRL_D)
         assert terminal.end() == 0
 
@@ -157,20 +159,14 @@ def test_keys_typed_ahead_are_not_lost(project: Project) -> None:
 
 
 def test_the_window_size_is_known_inside_and_follows(project: Project) -> None:
-    script(
-        project,
-        "import os, signal\n"
-        "size = lambda *_: print('size', *os.get_terminal_size(0))\n"
-        "signal.signal(signal.SIGWINCH, size)\n"
-        "size()\n"
-        "while input() != 'end': pass\n",
-    )
+    size = "echo size $(stty size)"
+    command(project, f"    run: \"trap '{size}' WINCH; trap 'exit 0' INT; {size}; while :; do sleep 0.02; done\"\n")
     with Terminal(project, rows=33, columns=77) as terminal, unchanged(terminal):
         terminal.run("c")
-        terminal.wait_for("size 77 33")
+        terminal.wait_for("size 33 77")
         terminal.resize(40, 100)
-        terminal.wait_for("size 100 40")
-        terminal.enter("end")
+        terminal.wait_for("size 40 100")
+        terminal.type(CTRL_C)
         assert terminal.end() == 0
 
 
@@ -190,11 +186,13 @@ def test_a_megabyte_pasted_arrives_whole(project: Project) -> None:
         terminal.wait_for("raw")
         wanted = b"0123456789abcde\r" * 16384 + b"!"
         left = wanted
-        while left:
+        going = deadline()
+        while left and going():
             try:
                 left = left[os.write(terminal.master, left[:4096]) :]
             except BlockingIOError:
                 terminal.pump(0.01)
+        assert not left, f"{len(left)} bytes are not taken"
         terminal.wait_for(f"{len(wanted)} ")
         assert terminal.end() == 0
 

@@ -10,7 +10,7 @@ several.
 from __future__ import annotations
 
 from vaggapy.config.model import BindRO, BindRW, Child, Command, Empty, Program, Supervise, Tmpfs
-from vaggapy.errors import CommandError, UsageError, VaggaError
+from vaggapy.errors import CommandError, ExitCode, UsageError, VaggaError
 from vaggapy.record import Record, replace
 from vaggapy.sandbox import spec
 from vaggapy.sandbox.operations import PRIVATE_PLACES, WORK, inside, may_hide
@@ -66,6 +66,7 @@ def plan(project: model.Project, name: str, request: Request, host: Host) -> Pla
     Raises:
         VaggaError: the request does not fit the project.
     """
+    _check_place(project)
     order = expand(project, name) if request.prerequisites else (name,)
     stages = tuple(_stage(project, project.commands[each], request, host, asked=each == name) for each in order)
     isolate = request.isolate_network or project.commands[name].isolate_network
@@ -78,6 +79,7 @@ def plan_program(project: model.Project, container: str, words: tuple[str, ...],
     Raises:
         CommandError: no such container.
     """
+    _check_place(project)
     if container not in project.containers:
         raise unknown_container(project, container)
     mark = project.containers[container].mark
@@ -292,6 +294,17 @@ def listen_address(text: str) -> Listen | None:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     return Listen({"": "127.0.0.1", "*": "0.0.0.0"}.get(host, host), int(port))
+
+
+def _check_place(project: model.Project) -> None:
+    """Refuse a project that is the whole file system: all of it, disks included, would be writable at /work."""
+    if project.directory == "/":
+        raise VaggaError(
+            "the project is the whole file system, because vagga.yaml is in /",
+            "move vagga.yaml and what belongs to it into a directory of its own",
+            "project-is-root",
+            ExitCode.CONFIG,
+        )
 
 
 def check_owner(uid: int, owner: int, directory: str) -> None:

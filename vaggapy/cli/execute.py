@@ -6,7 +6,7 @@ import _socket
 import os
 import time
 
-from vaggapy.errors import ExitCode, UsageError, VaggaError, visible
+from vaggapy.errors import ExitCode, VaggaError, visible
 from vaggapy.sandbox import operations, run
 from vaggapy.supervise import messages
 from vaggapy.supervise.loop import Loop
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from vaggapy.supervise.stage import Listen, Stage
 
 BACKLOG = 128
-LAST_WORDS = 5.0  # seconds without progress that a slow reader has for the rest, once everything is over
 DESCRIPTORS_EACH = 4  # of ours, for each child: control, pidfd, two streams
 USUAL_LIMIT = 200  # children below which the usual limit of 1024 descriptors is enough
 
@@ -38,7 +37,7 @@ def execute(plan: Plan, host: Host, options: Options, signals: Signals, spawner:
     Raises:
         VaggaError: the sandbox is refused, a socket cannot be bound, and the like; nothing is left running.
     """
-    status = _status_writer(options.status_fd)
+    records, status = _status_writer(options.status_fd)
     spawner.ready()
     _raise_limit(max(len(stage.children) for stage in plan.stages))
     out, err = outlets()
@@ -55,8 +54,9 @@ def execute(plan: Plan, host: Host, options: Options, signals: Signals, spawner:
                 out.write(stage.epilog.encode("utf-8", "replace"))
     finally:
         spawner.stop()
-        for outlet in dict.fromkeys((out, err)):
-            outlet.finish(LAST_WORDS)
+        for outlet in dict.fromkeys((out, err, records)):
+            if outlet is not None:
+                outlet.finish(signals, patient=outlet is not records)
     return code
 
 
@@ -121,25 +121,23 @@ def _diagnostics(plan: Plan, spawner: run.Spawner) -> str:
     return "".join(f"vagga: debug: {visible(line)}\n" for line in lines)
 
 
-def _status_writer(fd: int) -> Callable[[Told], None]:
-    """Return what writes each report as a line of JSON to `fd`; nothing if there is none."""
+def _status_writer(fd: int) -> tuple[Outlet | None, Callable[[Told], None]]:
+    """Return what writes each report as a line of JSON to `fd`, and its outlet; nothing if there is none.
+
+    A reader that does not keep up holds nothing up; it gets the rest when it reads again.
+    """
     if fd < 0:
-        return lambda _: None
-    try:
-        os.set_inheritable(fd, False)
-    except OSError as error:
-        remedy = f"open it, as in: vagga --status-fd {fd} CMD {fd}>status.json"
-        raise UsageError(f"--status-fd {fd}: {error.strerror}", remedy, "status-fd") from error
+        return None, lambda _: None
     import json  # 8 ms that only this needs
+
+    os.set_inheritable(fd, False)
+    outlet = Outlet(fd)
 
     def write(told: Told) -> None:
         record = messages.record_json(told, time.clock_gettime(time.CLOCK_REALTIME))
-        try:
-            os.write(fd, (json.dumps(record) + "\n").encode())
-        except OSError:
-            pass  # Whoever wanted to know is gone.
+        outlet.write((json.dumps(record) + "\n").encode())
 
-    return write
+    return outlet, write
 
 
 def _raise_limit(children: int) -> None:

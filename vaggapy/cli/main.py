@@ -12,7 +12,7 @@ import sys
 
 from vaggapy import __version__
 from vaggapy.cli import argv
-from vaggapy.errors import CommandError, ExitCode, Interrupted, VaggaError
+from vaggapy.errors import CommandError, ExitCode, Interrupted, UsageError, VaggaError
 from vaggapy.host import current_directory
 
 TYPE_CHECKING = False
@@ -49,8 +49,8 @@ def main() -> NoReturn:
         code = READER_GONE
     except OSError as error:
         code = ExitCode.COMMAND
-        place = f" {error.filename}" if error.filename else ""
-        _complain(f"vagga: system error:{place}: {error.strerror or error} (see -vv for where it happened) [system]")
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(f"vagga: system error: {place}{error.strerror or error} (see -vv for where it happened) [system]")
         _show_trace(verbose)
     except Exception as error:
         code = ExitCode.COMMAND
@@ -84,6 +84,8 @@ def run(words: tuple[str, ...]) -> int:
     """
     invocation = argv.parse(words)
     options = invocation.options
+    if options.status_fd >= 0:
+        _check_status_fd(options.status_fd)
     if options.version:
         print(f"v{__version__}")
         return ExitCode.OK
@@ -274,6 +276,19 @@ def _show_plan(planned: Plan, options: Options) -> int:
 
 
 # --- the caller's streams ---------------------------------------------------------------------------------------
+
+
+def _check_status_fd(fd: int) -> None:
+    """Refuse a descriptor that the caller has not opened for writing, before one of our own takes its number."""
+    import fcntl  # only for --status-fd
+
+    try:
+        why = "" if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE else "it is open for reading only"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        remedy = f"open it, as in: vagga --status-fd {fd} CMD {fd}>status.json"
+        raise UsageError(f"--status-fd {fd}: {why}", remedy, "status-fd")
 
 
 def _open_missing_streams() -> None:

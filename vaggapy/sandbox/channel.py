@@ -57,10 +57,15 @@ class Channel:
         return True
 
     def receive(self) -> tuple[Message, tuple[int, ...]] | None:
-        """Wait for a message and return it with its descriptors; None when the other end is gone."""
+        """Wait for a message and return it with its descriptors; None when the other end is gone.
+
+        An end that is gone with something unread is reported once as a reset; what it had sent comes after that.
+        """
         space = _socket.CMSG_SPACE(4 * MOST_DESCRIPTORS)
         try:
             data, ancillary, _, _ = self._socket.recvmsg(LARGEST, space, _socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return self.receive()
         except ConnectionError:
             return None
         if not data:

@@ -51,6 +51,7 @@ LIMITS = (
     ("/proc/sys/user/max_user_namespaces", "user.max_user_namespaces"),
     ("/proc/sys/user/max_mnt_namespaces", "user.max_mnt_namespaces"),
     ("/proc/sys/user/max_pid_namespaces", "user.max_pid_namespaces"),
+    ("/proc/sys/user/max_net_namespaces", "user.max_net_namespaces"),
 )
 UNCONFINED = (
     "`--security-opt seccomp=unconfined --security-opt apparmor=unconfined` (Docker, Podman), or with `--privileged`"
@@ -86,7 +87,7 @@ def refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
         return _preparation_refusal(failure, facts)
     what = f"user namespaces are refused: {cause(number)}"
     if number in (ENOSPC, EUSERS):
-        return _limit_refusal(what, facts)
+        return _limit_refusal(facts)
     if number in (EAGAIN, ENOMEM):
         return SandboxError(f"no process can be made: {cause(number)}", _process_limit(), "sandbox-refused")
     if number == EINVAL:
@@ -103,13 +104,17 @@ def refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
     elif facts.get(SECCOMP) == "2":
         remedy = f"a seccomp filter forbids them: start the outer container with {UNCONFINED}"
     else:
-        remedy = f"an outer container or a security module forbids them: start the container with {UNCONFINED}"
+        remedy = (
+            f"a chroot, an outer container or a security module forbids them: start the container with {UNCONFINED}"
+        )
     return SandboxError(what, remedy, "userns-seccomp")
 
 
 def _preparation_refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
     """Explain a step after the namespaces were made. Ubuntu's AppArmor says no here: it gives them without rights."""
     what = f"the sandbox cannot be prepared: {failure.step}: {cause(failure.errno)}"
+    if failure.errno in (ENOSPC, EUSERS):
+        return _limit_refusal(facts)
     if failure.errno in (EPERM, EACCES):
         if facts.get(APPARMOR) == "1":
             return _apparmor_refusal(what)
@@ -132,14 +137,15 @@ def _apparmor_refusal(what: str) -> SandboxError:
     )
 
 
-def _limit_refusal(what: str, facts: Mapping[str, str]) -> SandboxError:
+def _limit_refusal(facts: Mapping[str, str]) -> SandboxError:
+    what = "no more namespaces may be made"
     for path, name in LIMITS:
         if facts.get(path) == "0":
             remedy = f"{name} is 0: `sudo sysctl -w {name}=15000`, and the same in /etc/sysctl.d to keep it"
             return SandboxError(what, remedy, "userns-limit")
     return SandboxError(
         what,
-        "a limit is reached: raise user.max_user_namespaces with sysctl, or nest fewer containers (33 levels)",
+        "a limit is reached: raise the one in `sysctl user` that is too low, or nest fewer containers (32 levels)",
         "userns-limit",
     )
 
@@ -166,9 +172,12 @@ def failed_child(failure: Failure, root: HostRoot, found: Found) -> SandboxError
             return _failed_directory(failure, root, found)
         case "setuid" | "setgid" | "setgroups":
             what = f"id {failure.target} cannot be taken ({failure.step}): {cause(failure.errno)}"
-            return SandboxError(what, f"it is outside the ids of this run; {RANGES}", "ids-missing")
-        case "MountPoint" | "Directory" | "Tree" | "Memory" | "Rebind":
-            return _failed_mount(failure, root)
+            remedy = f"this run does not have it; {RANGES}; an outer container has to give it, too"
+            return SandboxError(what, remedy, "ids-missing")
+        case "Source":
+            return _failed_source(failure, root)
+        case "MountPoint" | "Directory" | "Tree" | "Memory" | "Rebind" | "Seal":
+            return _failed_mount(failure)
         case _:
             paths = _paths(failure)
             what = f"the sandbox cannot be made: {failure.step}{' ' if paths else ''}{paths}: {cause(failure.errno)}"
@@ -214,6 +223,8 @@ def _failed_program(failure: Failure, root: HostRoot, found: Found) -> SandboxEr
         remedy = "begin the script with a line like `#!/bin/sh`, or use a program for this machine"
     elif failure.errno in (EACCES, EPERM):
         remedy = "`chmod +x` it, and see that its directory may be entered and is not mounted noexec"
+    elif failure.errno == ETXTBSY:
+        remedy = "wait until whatever writes it has closed it"
     elif failure.errno == E2BIG:
         remedy = "pass fewer or shorter arguments, or a smaller environment"
     else:
@@ -259,21 +270,26 @@ def _failed_directory(failure: Failure, root: HostRoot, found: Found) -> Sandbox
     )
 
 
-def _failed_mount(failure: Failure, root: HostRoot) -> SandboxError:
+def _failed_source(failure: Failure, root: HostRoot) -> SandboxError:
+    """Explain what is to be shown inside and cannot be opened on the host."""
+    source = failure.source
+    what = f"volume {failure.target}: {source}"
+    if source == failure.target and source in root.exposed:
+        what = f"`expose`: {source}"
+    if failure.errno in (ENOENT, ENOTDIR):
+        return SandboxError(f"{what} does not exist", "create it, or correct the path", "volume-source")
+    return SandboxError(
+        f"{what} cannot be opened: {cause(failure.errno)}", "choose a path that you may use", "volume-source"
+    )
+
+
+def _failed_mount(failure: Failure) -> SandboxError:
     source, target, number = failure.source, failure.target, failure.errno
-    if number == ENOENT and source and source == target and source in root.exposed:
-        return SandboxError(
-            f"`expose`: {source} does not exist on this machine", "create it, or correct the path", "volume-source"
-        )
-    if number in (EROFS, EACCES, EPERM) or (number == ENOENT and not source):
+    if number in (ENOENT, EROFS, EACCES, EPERM):
         return SandboxError(
             f"volume {target} has no mount point in the container: {cause(number)}",
             "create that directory on the host (for a path below /work: in the project), or choose another path",
             "volume-mount-point",
-        )
-    if number == ENOENT:
-        return SandboxError(
-            f"volume {target}: {source} does not exist", "create it, or correct the volume", "volume-source"
         )
     if number in (ENOTDIR, EEXIST) or (number == EINVAL and source):
         return SandboxError(
@@ -281,9 +297,8 @@ def _failed_mount(failure: Failure, root: HostRoot) -> SandboxError:
             "a file can only be mounted on a file, a directory only on a directory; choose another path",
             "volume-mount-point",
         )
-    paths = _paths(failure)
     return SandboxError(
-        f"volume {paths} cannot be mounted ({failure.step}): {cause(number)}",
+        f"volume {target} cannot be mounted ({failure.step}): {cause(number)}",
         _general_remedy(number),
         "sandbox-refused",
     )

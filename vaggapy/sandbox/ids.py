@@ -104,33 +104,50 @@ def find_program(name: str) -> str:
 
 
 def write_maps(pid: int, wanted: IdMaps, uid: int, gid: int) -> IdMaps:
-    """Write the maps of process `pid`, a child of this one in a new user namespace; return what it got.
+    """Write the maps of `pid`, a child of this process in a new user namespace; return what it got.
 
     Falls back to single ids where ranges are refused.
 
     Raises:
         MapError: not even those were taken.
     """
+    number = number_in_proc(pid)
     if wanted.setgroups or uid == 0:
         try:
             if uid == 0:
-                write_directly(f"/proc/{pid}", wanted)
+                write_directly(number, wanted)
             else:
-                _write_by_programs(pid, wanted)
+                _write_by_programs(number, wanted)
             return wanted
         except MapError:
             pass
     single = single_maps(uid, gid)
-    write_directly(f"/proc/{pid}", single)
+    write_directly(number, single)
     return single
 
 
-def write_directly(process: str, maps: IdMaps) -> None:
-    """Write the maps of the process whose /proc directory is `process`; what is already written is kept.
+def number_in_proc(pid: int) -> int:
+    """Return the number of a child in /proc, which may be an outer one that counts differently: fdinfo knows."""
+    fd = os.pidfd_open(pid)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pid:"):
+                    return int(line.split()[1])
+    except OSError:
+        pass  # There is no /proc at all; whoever writes there will say so.
+    finally:
+        os.close(fd)
+    return pid
+
+
+def write_directly(number: int, maps: IdMaps) -> None:
+    """Write the maps of the process with this number in /proc; what is already written is kept.
 
     Raises:
         MapError: the kernel said no, with the file and the errno.
     """
+    process = f"/proc/{number}"
     if not maps.setgroups:
         _write_file(process, "setgroups", b"deny")
     for name, extents in (("gid_map", maps.gids), ("uid_map", maps.uids)):
@@ -160,19 +177,25 @@ def _write_file(process: str, name: str, content: bytes) -> None:
         raise MapError(name, error.errno or 0) from error
 
 
-def _write_by_programs(pid: int, maps: IdMaps) -> None:
+def _write_by_programs(number: int, maps: IdMaps) -> None:
     """Run newuidmap and newgidmap side by side: half the time of one after the other."""
     running = []
+    failed: MapError | None = None
     silence = [(os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)]
     for name, extents in (("newuidmap", maps.uids), ("newgidmap", maps.gids)):
-        words = [name, str(pid)]
+        words = [name, str(number)]
         for extent in extents:
             words += [str(extent.inside), str(extent.outside), str(extent.count)]
-        running.append((name, os.posix_spawn(find_program(name), words, {}, file_actions=silence)))
+        try:
+            running.append((name, os.posix_spawn(find_program(name), words, {}, file_actions=silence)))
+        except OSError as error:
+            failed = failed or MapError(name, error.errno or 0)
     statuses = [(name, os.waitpid(child, 0)[1]) for name, child in running]
     for name, status in statuses:
         if status:
-            raise MapError(name, 1)
+            failed = failed or MapError(name, 1)
+    if failed is not None:
+        raise failed
 
 
 def _read(path: str) -> str:

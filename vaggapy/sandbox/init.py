@@ -193,7 +193,7 @@ def _start(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int,
     os.close(answer)
     os.close(mapped)
     try:
-        ids.write_directly(_process_directory(pid), ids.nested_maps(job.maps))
+        ids.write_directly(ids.number_in_proc(pid), ids.nested_maps(job.maps))
     except ids.MapError as error:
         os.kill(pid, SIGKILL)
         return pid, Failure(error.step, error.errno)
@@ -208,19 +208,6 @@ def _start(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int,
         return pid, None
     step, number, source, target = told.decode("utf-8", "surrogateescape").split("\0")
     return pid, Failure(step, int(number), source, target)
-
-
-def _process_directory(pid: int) -> str:
-    """Return /proc/PID of a child, also where /proc is an outer one and counts differently: fdinfo knows."""
-    fd = os.pidfd_open(pid)
-    try:
-        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-            for line in file:
-                if line.startswith(b"Pid:"):
-                    return f"/proc/{int(line.split()[1])}"
-    finally:
-        os.close(fd)
-    return f"/proc/{pid}"
 
 
 def _become(job: Job, streams: Streams, mapped: int, answer: int) -> NoReturn:

@@ -72,10 +72,14 @@ class Directory(Record):
 
 
 class MountPoint(Record):
-    """Make an empty file or directory, whichever `source` on the host is, where something will be bound."""
+    """Make an empty file or directory, whichever `source` on the host is, where something will be bound.
+
+    `place`: where it will be seen in the end, if not at `target`; for messages.
+    """
 
     source: str
     target: str
+    place: str = ""
 
     def describe(self) -> str:
         """Say what this does."""
@@ -104,12 +108,13 @@ class MirrorRoot(Record):
 
 
 class Tree(Record):
-    """Bind `source` of the host, with all mounts below it, at `target`."""
+    """Bind `source` of the host, with all mounts below it, at `target`; `place` as in `MountPoint`."""
 
     source: str
     target: str
     read_only: bool = False
     optional: bool = False
+    place: str = ""
 
     def describe(self) -> str:
         """Say what this does."""
@@ -247,11 +252,11 @@ def template(sandbox: Sandbox) -> tuple[Operation, ...]:
         *(Directory(f"/dev/{name}") for name in ("pts", "shm")),
         *(MountPoint(bind.source, bind.target) for bind in shared if not inside(bind.target, WORK)),
         *(Directory(mount.target) for mount in sandbox.mounts if _is_shared_tmpfs(sandbox, mount)),
-        *(MountPoint(bind.source, f"{STAGING}/{n}") for n, bind in enumerate(staged)),
+        *(MountPoint(bind.source, f"{STAGING}/{n}", bind.target) for n, bind in enumerate(staged)),
         ReadOnly(),
         Tree(sandbox.project, WORK),
         *(Tree(bind.source, bind.target, bind.read_only) for bind in shared),
-        *(Tree(bind.source, f"{STAGING}/{n}", bind.read_only) for n, bind in enumerate(staged)),
+        *(Tree(bind.source, f"{STAGING}/{n}", bind.read_only, place=bind.target) for n, bind in enumerate(staged)),
         Tree("/proc", "/proc"),
     )
 
@@ -289,7 +294,7 @@ def _shared_binds(sandbox: Sandbox) -> tuple[tuple[Bind, ...], tuple[Bind, ...]]
 
     What the host shows by itself yields to a volume that is to show something else, or nothing, at that place.
     """
-    binds: list[Bind] = [Bind(path, path) for path in sandbox.root.exposed]
+    binds: list[Bind] = [Bind(path, path) for path in sandbox.root.exposed if path != "/"]
     if not inside(sandbox.project, WORK):
         binds.append(Bind(sandbox.project, sandbox.project, read_only=False))
     binds = [bind for bind in binds if not _is_covered(sandbox, bind.target)]

@@ -87,6 +87,9 @@ def _open_sources(operation: Operation) -> list[tuple[str, int]]:
     except OSError as error:
         if isinstance(operation, Tree) and operation.optional:
             return []
+        if isinstance(operation, Tree | MountPoint):
+            place = operation.place or operation.target
+            raise StepError(Failure("Source", error.errno or 0, operation.source, place)) from error
         raise _failed(operation, error) from error
 
 
@@ -224,8 +227,8 @@ def _mount_processes() -> bool:
 
 
 def _is_real_root() -> bool:
-    """Return whether uid 0 here is the machine's uid 0: then the kernel's own files show it as owner."""
-    return os.stat("/proc/sys/kernel").st_uid == 0
+    """Return whether uid 0 here is the machine's uid 0: then it shows as the owner of /proc."""
+    return os.stat("/proc").st_uid == 0
 
 
 def _lock_controls(operation: LockControls) -> None:
@@ -252,17 +255,11 @@ def _mount_terminals(has_tty_group: bool) -> None:
 
 
 def _failed(operation: Operation, error: OSError) -> StepError:
-    """Return the failure of an operation with the paths that it was about.
-
-    What `Tree` and `Rebind` bind was opened before: only the mount point can be missing when they are carried out.
-    """
-    number = error.errno or 0
+    """Return the failure of an operation with the paths that it was about."""
     source = getattr(operation, "source", "")
-    target = getattr(operation, "target", "")
-    if number == ENOENT and error.strerror == "move_mount":
-        source = ""
-    elif not source and str(error.filename).startswith("/") and error.filename != target:
+    target = getattr(operation, "place", "") or getattr(operation, "target", "")
+    if not source and str(error.filename).startswith("/") and error.filename != target:
         source = str(error.filename)
     if not target and error.filename2:
         target = str(error.filename2)
-    return StepError(Failure(type(operation).__name__, number, source, target))
+    return StepError(Failure(type(operation).__name__, error.errno or 0, source, target))

@@ -42,6 +42,7 @@ INTERFACE_UP = 1
 FACTS = (
     "/proc/sys/user/max_user_namespaces",
     "/proc/sys/user/max_mnt_namespaces",
+    "/proc/sys/user/max_net_namespaces",
     "/proc/sys/user/max_pid_namespaces",
     "/proc/sys/kernel/unprivileged_userns_clone",
     "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",

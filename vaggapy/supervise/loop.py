@@ -14,7 +14,7 @@ import time
 
 from vaggapy.errors import ExitCode
 from vaggapy.sandbox import channel
-from vaggapy.sandbox.run import Spawner
+from vaggapy.sandbox.run import Spawned, Spawner
 from vaggapy.sandbox.spec import PIPES, TERMINAL, TERMINALS, Failure
 from vaggapy.supervise import policy
 from vaggapy.supervise.children import Live, exit_of, launch_of, why_not_started
@@ -49,6 +49,7 @@ else:
 
 CHUNK = 64 * 1024
 PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown
+KEYS_DELAY = 0.01  # seconds until the child is offered again the keys that it did not take
 MOST_REQUESTS = 8  # spawns asked for and not answered: more could fill both directions of the channel
 NARROWEST = 20  # columns of a terminal beside a long prefix
 SIGKILL = 9
@@ -217,15 +218,15 @@ class Loop:
         relay = self._relay
         if relay is None:
             return
+        if relay.waits:
+            relay.pass_on()
+            if relay.waits:
+                self._timers.setdefault("keys", self._now() + KEYS_DELAY)
         if relay.mask != relay.watched:
             relay.watched = relay.mask
             self._watches.remove(relay.terminal.fd)
             if relay.mask:
                 self._watches.add(relay.terminal.fd, BYTES, relay.mask, lambda _: self._take_keys())
-        if relay.waits:
-            relay.pass_on()
-            if relay.waits:
-                self._timers.setdefault("keys", self._now() + PARTIAL_DELAY)
 
     def _room_for(self, outlet: Outlet) -> Callable[[int], object]:
         return lambda events: self._take_room(outlet, events)
@@ -261,6 +262,8 @@ class Loop:
             for live in self._live.values():
                 for fd in live.streams:
                     set_size(fd, rows, self._inner_columns(columns))
+                # These terminals control no session, so the kernel tells nobody.
+                self._say(live.name, ("signal", WINCH, False))
 
     def _inner_columns(self, columns: int) -> int:
         """Return the columns that are left beside the prefix."""
@@ -340,7 +343,11 @@ class Loop:
         answer = self._spawner.receive()
         if answer is None:
             self._lose_spawner()
-            return
+        else:
+            self._use_answer(answer)
+
+    def _use_answer(self, answer: Spawned) -> None:
+        """Watch a child that is there now, or give up one that could not be made."""
         self._asked -= 1
         live = self._live[answer.number]
         if answer.failure is not None:
@@ -362,8 +369,7 @@ class Loop:
             return False
         match received:
             case (("running",), _):
-                live.running = True
-                self._feed(policy.Started(self._now(), live.name, live.incarnation, live.pid))
+                self._begin(live)
             case (("status", status), _):
                 live.status = status
             case (("failed", failure), _):
@@ -375,6 +381,12 @@ class Loop:
             case _:
                 self._warn_of_outer_proc()
         return True
+
+    def _begin(self, live: Live) -> None:
+        """Tell the policy once that a child runs."""
+        if not live.running:
+            live.running = True
+            self._feed(policy.Started(self._now(), live.name, live.incarnation, live.pid))
 
     def _warn_of_outer_proc(self) -> None:
         """Say once that the children see the outer /proc."""
@@ -453,12 +465,11 @@ class Loop:
             if fd in live.streams:
                 self._close_stream(live, fd)
         failure = live.failure
-        if failure is not None:
+        if failure is not None and not live.running:
             self._fail(live, failure)
             return
         self._release(live)
-        if not live.running:
-            self._feed(policy.Started(self._now(), live.name, live.incarnation, live.pid))
+        self._begin(live)
         code, number, core = exit_of(live.status)
         self._feed(policy.Exited(self._now(), live.name, live.incarnation, code, number, core))
 
@@ -499,6 +510,11 @@ class Loop:
         """The spawner is dead, and the kernel kills every child; those that were only asked for will never be."""
         self._watches.remove(self._spawner.fileno())
         self._watches.remove(self._spawner.pidfd)
+        while (answer := self._spawner.receive()) is not None:
+            self._use_answer(answer)
+        for live in tuple(self._live.values()):
+            if live.pidfd >= 0:
+                self._begin(live)  # Whether its program runs or not: it is there, so its end is waited for.
         self._feed(policy.SpawnerLost(self._now()))
         waiting = [live for live in self._live.values() if live.pidfd < 0]
         for live in waiting:

@@ -13,10 +13,15 @@ import stat
 
 from vaggapy.supervise import lines
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vaggapy.supervise.signals import Signals
+
 EINTR, EAGAIN, ENOSPC, EPIPE, EIO = 4, 11, 28, 32, 5
 SMALL = 4096
 FULL = 1024 * 1024
 ROOM = 256 * 1024
+LAST_WORDS = 5.0  # seconds without progress that a slow reader has for the rest
 
 
 class Outlet:
@@ -86,15 +91,22 @@ class Outlet:
                 return
             self._advance(written)
 
-    def finish(self, patience: float) -> None:
-        """Wait until everything is written, at most `patience` seconds without progress."""
+    def finish(self, signals: Signals, patient: bool = True) -> None:
+        """Wait until everything is written, once everything else is over.
+
+        A pager may take its time: nothing is given up but for a second signal that asks for the end (or a new one), or
+        for `LAST_WORDS` seconds without progress after the first one, or if not `patient`.
+        """
+        enough = max(2, signals.asked + 1)
         watch = select.poll()
         watch.register(self.fd, select.POLLOUT)
-        while self.waits and not self.closed:
+        watch.register(signals.fileno(), select.POLLIN)
+        while self.waits and not self.closed and signals.asked < enough:
             before = self._size
             self.flush()
-            if self._size == before and not watch.poll(patience * 1000):
+            if self._size == before and not watch.poll(None if patient and not signals.asked else LAST_WORDS * 1000):
                 return
+            signals.read()
 
     def close(self) -> None:
         """Close the descriptor that was opened here."""

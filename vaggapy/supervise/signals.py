@@ -17,12 +17,13 @@ else:
 HUP, INT, QUIT, TERM, CONT, TSTP = 1, 2, 3, 15, 18, 20
 USR1, USR2, CHLD, WINCH = 10, 12, 17, 28
 TAKEN = (INT, QUIT, TERM, TSTP, CONT, WINCH)
+ASKING = (INT, QUIT, TERM, HUP)
 
 
 class Signals:
-    """The signals that arrived and were not read yet."""
+    """The signals that arrived and were not read yet. `asked`: how many of those that were read ask for the end."""
 
-    __slots__ = ("_read", "_write", "obeys_hangup")
+    __slots__ = ("_kept", "_overtaken", "_read", "_write", "asked", "obeys_hangup")
 
     def __init__(self) -> None:
         """Take over the signals of this process; a SIGHUP that was ignored at start (nohup) stays ignored.
@@ -30,6 +31,9 @@ class Signals:
         What else was ignored or blocked by the caller is not: vagga must be able to stop.
         """
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._kept = b""
+        self._overtaken = False
+        self.asked = 0
         _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in TAKEN:
             _signal.signal(number, _note)
@@ -47,15 +51,31 @@ class Signals:
 
     def read(self) -> tuple[int, ...]:
         """Return the signals that came, each once, in their order."""
+        self._kept += self._arrived()
+        numbers, self._kept = self._kept, b""
+        self._overtaken = numbers.rfind(CONT) > numbers.rfind(TSTP)
+        self.asked += sum(number in ASKING for number in numbers)
+        return tuple(dict.fromkeys(numbers))
+
+    def _arrived(self) -> bytes:
         try:
-            return tuple(dict.fromkeys(os.read(self._read, 512)))
+            return os.read(self._read, 512)
         except BlockingIOError:
-            return ()
+            return b""
 
     def stop_here(self) -> None:
-        """Stop this process as SIGTSTP does by default; return when it goes on, at once if it may not stop."""
-        _signal.signal(TSTP, _signal.SIG_DFL)
+        """Stop this process, as the SIGTSTP that was read last would have done by default.
+
+        Returns when the process goes on: at once if it may not stop, or if a SIGCONT came after that SIGTSTP. One
+        that comes after the SIGTSTP below takes it back, as it is blocked still; those before it have been written
+        to the descriptor by then.
+        """
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (TSTP,))
         os.kill(os.getpid(), TSTP)
+        self._kept = self._arrived()
+        overtaken = self._overtaken or CONT in self._kept
+        _signal.signal(TSTP, _signal.SIG_IGN if overtaken else _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (TSTP,))
         _signal.signal(TSTP, _note)
 
 
