@@ -230,3 +230,10 @@ def unchanged(terminal: Terminal) -> Iterator[None]:
     before = terminal.settings()
     yield
     assert terminal.settings() == before, "the terminal was not restored"
+
+
+def catches(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(caught, 16) & 1 << number - 1)

@@ -8,7 +8,7 @@ import termios
 import time
 
 from integration.runs import Project, command_line, descendants, processes
-from integration.terminals import BASH, CTRL_C, CTRL_Z, PROMPT, Terminal, unchanged
+from integration.terminals import BASH, CTRL_C, CTRL_Z, PROMPT, Terminal, catches, unchanged
 
 COUNTER = '"i=0; while :; do i=$((i+1)); echo $i > NAME; sleep 0.01; done"'
 QUIET = 0.5  # seconds in which something that goes on would show it
@@ -46,6 +46,13 @@ def states(terminal: Terminal, word: str) -> set[str]:
     """Return the states of the run's processes that have `word` in their command line."""
     table = processes()
     return {table[pid][1] for pid in descendants(terminal.pid) if pid in table and word in command_line(pid)}
+
+
+def all_rest(terminal: Terminal, project: Project, *names: str) -> None:
+    """Check that no counter moves any more. A child may be in vfork(2), which looks like a process that runs."""
+    before = [count(project, name) for name in names]
+    terminal.pump(QUIET)
+    assert [count(project, name) for name in names] == before
 
 
 def wait_all_stopped(terminal: Terminal, word: str) -> None:
@@ -223,15 +230,35 @@ def test_X10_control_z_suspends_every_child_and_fg_continues_all(project: Projec
         terminal.type(CTRL_Z)
         assert terminal.stopped() == signal.SIGTSTP
         wait_all_stopped(terminal, "i=0")
-        before = [count(project, name) for name in "abc"]
-        terminal.pump(QUIET)
-        assert [count(project, name) for name in "abc"] == before
+        all_rest(terminal, project, "a", "b", "c")
         terminal.fg()
         grows(terminal, project, "a", "b", "c")
         terminal.type(CTRL_C)
         assert terminal.end() == 130
         assert "Received SIGTSTP signal. Stopping children and self .." in terminal.text
         assert "Received SIGCONT signal. Propagating .." in terminal.text
+
+
+def test_X10_control_z_while_children_start(project: Project) -> None:
+    """One that was only just asked for does not begin while everything else is suspended."""
+    counters(project, "a", "b", "c", "d")
+    for delay in range(0, 60, 6):
+        for name in "abcd":
+            (project.directory / name).unlink(missing_ok=True)
+        with Terminal(project) as terminal, unchanged(terminal):
+            terminal.run("up")
+            terminal.until(lambda: catches(terminal.pid, signal.SIGTSTP), "the handlers are installed")
+            terminal.pump(delay / 1000)
+            terminal.type(CTRL_Z)
+            terminal.stopped()
+            terminal.pump(0.1)
+            before = [count(project, name) for name in "abcd"]
+            terminal.pump(0.1)
+            assert [count(project, name) for name in "abcd"] == before
+            terminal.fg()
+            grows(terminal, project, "a", "b", "c", "d")
+            terminal.type(CTRL_C)
+            assert terminal.end() == 130
 
 
 def test_X10_bg_continues_the_children_behind(project: Project) -> None:

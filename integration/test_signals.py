@@ -358,7 +358,9 @@ def states(run: Running) -> set[str]:
 
 def test_X10_suspended_and_continued(project: Project) -> None:
     """supervision 4.5, 4.6."""
-    project.write(supervise("up", {"a": POLITE, "b": READY + "setsid sleep 60"}, kill_unresponsive_after=30))
+    # b is ready when its shell waits: one that is stopped while it starts a program sleeps in state D.
+    other = f"setsid sh -c '{READY}exec sleep 60'"
+    project.write(supervise("up", {"a": POLITE, "b": other}, kill_unresponsive_after=30))
     run = up(project)
     run.signal(signal.SIGTSTP)
     wait_until(lambda: processes()[run.pid][1] == "T", "vagga is suspended")

@@ -198,7 +198,7 @@ def test_X11_the_supervisor_is_killed_while_its_spawner_and_a_pid_1_are_stopped(
 
 # --- at any moment ----------------------------------------------------------------------------------------------
 
-MOMENTS = 16
+MOMENTS = 12
 
 
 @pytest.mark.parametrize("phase", ["start", "running", "stopping"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from integration.runs import VAGGA, Project
-from integration.terminals import CTRL_BACKSLASH, CTRL_C, Terminal, unchanged
+from integration.terminals import CTRL_BACKSLASH, CTRL_C, Terminal, catches, unchanged
 
 NO_COLOUR = {"NO_COLOR": "1"}
 COUNTS = (
@@ -26,13 +25,6 @@ def supervise(project: Project, mode: str = "stop-on-failure", grace: float = 2,
         f"      {name}: !Command\n        container: host\n        run: {run}\n" for name, run in children.items()
     )
     project.write(f"  up: !Supervise\n    mode: {mode}\n    kill-unresponsive-after: {grace}\n    children:\n{bodies}")
-
-
-def catches(pid: int, number: int) -> bool:
-    """Return whether a process has a handler for a signal."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
-    return bool(int(caught, 16) & 1 << number - 1)
 
 
 def logs(project: Project) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import VAGGA, Project, command_line, need, processes, wait_until
+from integration.runs import VAGGA, Project, command_line, descendants, need, processes, wait_until
 
 PROMPT = "prompt>"
 LOOP = '"echo $VAGGA_SUBCOMMAND is ready; while :; do sleep 0.05; done"'
@@ -70,11 +70,17 @@ class Tmux:
         try:
             wait_until(condition, what)
         except pytest.fail.Exception as failure:
-            pytest.fail(f"{failure}\n{self.screen(name)}")
+            table = processes()
+            below = {pid: (table[pid][1], command_line(pid)) for pid in descendants(os.getpid()) if pid in table}
+            pytest.fail(f"{failure}\n{below}\n{self.screen(name)}")
 
     def wait_for(self, name: str, line: str, count: int = 1) -> None:
         """Wait until a window shows a line, so often."""
         self.until(name, lambda: self.lines(name).count(line) >= count, line)
+
+    def prompt(self, name: str, prompt: str = PROMPT) -> None:
+        """Wait until the last line of a window is an empty prompt."""
+        self.until(name, lambda: f"\n{self.screen(name)}".rstrip().endswith(f"\n{prompt}"), "a new prompt")
 
     def close(self, name: str) -> None:
         """Close a window, as a click does."""
@@ -183,21 +189,22 @@ def test_job_control_of_a_real_shell(project: Project, tmux: Tmux) -> None:
 
 def test_a_single_command_in_a_real_shell(project: Project, tmux: Tmux) -> None:
     """Started with `&`, brought to the front with `fg`, stopped with Ctrl+Z, and back; settings stay sane."""
-    project.write("  cat: !Command\n    container: host\n    run: [cat]\n")
-    tmux.enter("one", "stty -a > before; vagga cat &")
+    project.write("  sed: !Command\n    container: host\n    run: exec sed -u 's/^/got /'\n")
+    tmux.enter("one", "stty -a > before; vagga sed &")
     tmux.until("one", lambda: vaggas(project), "vagga runs")
     tmux.enter("one", "echo $((40 + 2))")
     tmux.wait_for("one", "42")
     tmux.enter("one", "fg")
     tmux.until("one", lambda: any(map(in_front, vaggas(project))), "vagga is in the foreground")
     tmux.enter("one", "first")
-    tmux.wait_for("one", "first", 2)
+    tmux.wait_for("one", "got first")
     tmux.keys("one", "C-z")
     tmux.until("one", lambda: "Stopped" in tmux.screen("one"), "the shell says that it stopped")
     tmux.enter("one", "stty -a > stopped; fg")
     tmux.enter("one", "second")
-    tmux.wait_for("one", "second", 2)
+    tmux.wait_for("one", "got second")
     tmux.keys("one", "C-d")
+    tmux.prompt("one")  # What is typed before that is the command's.
     tmux.enter("one", "stty -a > after; echo code=$?")
     tmux.wait_for("one", "code=0")
     before, stopped, after = ((project.directory / name).read_text() for name in ("before", "stopped", "after"))
@@ -212,7 +219,9 @@ def test_the_size_of_a_window_follows(project: Project, tmux: Tmux) -> None:
     tmux.wait_for("one", "40 100")
     tmux.resize(70, 20)
     tmux.until("one", lambda: size_is(tmux, "20 70"), "the new size")
+    tmux.prompt("one", "inside>")
     tmux.keys("one", "C-d")
+    tmux.prompt("one")
     tmux.enter("one", "echo code=$?")
     tmux.wait_for("one", "code=0")
 

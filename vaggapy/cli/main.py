@@ -17,6 +17,7 @@ from vaggapy.host import current_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import NoReturn
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from vaggapy.config.model import Command, Project, Supervise
     from vaggapy.host import Host
     from vaggapy.plan import Plan, Request
+else:
+    import _signal
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -34,6 +37,7 @@ def main() -> NoReturn:
     verbose = sum(word.count("v") for word in sys.argv[1:4] if word in ("-v", "-vv", "-vvv"))
     try:
         _open_missing_streams()
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # a caller that ignored it would take our children's ends away
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold any byte
         code = run(tuple(sys.argv[1:]))

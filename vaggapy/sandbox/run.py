@@ -34,6 +34,7 @@ RUN_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS
 CHILD_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID
 SIGKILL = 9
 SIGCHLD = 17
+SIGTSTP = 20
 FOR_THE_SUPERVISOR = (1, 2, 3, 15, 20, 21, 22)  # HUP INT QUIT TERM TSTP TTIN TTOU
 COUNTED_SIGNALS = (*FOR_THE_SUPERVISOR, 18, 28)  # and CONT WINCH
 SIOCGIFFLAGS = 0x8913
@@ -183,6 +184,7 @@ def call_in_child(function: Callable[[], bytes]) -> tuple[bytes, int]:
             for number in FOR_THE_SUPERVISOR:
                 if _signal.getsignal(number) != _signal.SIG_IGN:
                     _signal.signal(number, _signal.SIG_DFL)
+            _signal.signal(SIGTSTP, _signal.SIG_IGN)  # The supervisor, which waits for us, stops when we are done.
             _signal.pthread_sigmask(_signal.SIG_SETMASK, previous)
             _die_with(supervisor)
             os.close(read)

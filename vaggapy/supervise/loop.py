@@ -276,9 +276,15 @@ class Loop:
         """
         if self._terminal is not None:
             self._terminal.restore()
+        # The policy speaks to those that run; the others must not begin to while nobody looks.
+        starting = [live.control for live in self._live.values() if live.control is not None and not live.running]
+        for control in starting:
+            control.send(("suspend",))
         before = time.monotonic()
         self._signals.stop_here()
         self._suspended += time.monotonic() - before
+        for control in starting:
+            control.send(("resume",))
         self._come_back()
         self._feed(policy.Signalled(self._now(), policy.CONT))
 

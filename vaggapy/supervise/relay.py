@@ -19,7 +19,7 @@ MOST = 4096
 class Relay:
     """Keys on their way to `master`; what it does not take yet is kept, and no more is read until it did."""
 
-    __slots__ = ("_pending", "ended", "master", "terminal", "watched")
+    __slots__ = ("_pending", "ended", "master", "ready", "terminal", "watched")
 
     def __init__(self, terminal: Terminal, master: int) -> None:
         """Relay to `master`, a descriptor of our own that is made non-blocking."""
@@ -27,6 +27,7 @@ class Relay:
         self.terminal = terminal
         self.master = master
         self.ended = False
+        self.ready = False
         self.watched = 0
         self._pending = b""
 
@@ -34,10 +35,12 @@ class Relay:
     def mask(self) -> int:
         """Return what to wait for at the caller's terminal: keys, if they can be passed on.
 
+        Not before the program runs, which is when `ready` is set: its terminal would turn Ctrl+C and Ctrl+Z into signals
+        for a process that is not yet the program.
         In the background each key is the shell's and only tells that something happened: perhaps `fg`, which sends
         no signal to a job that runs.
         """
-        if self.ended:
+        if self.ended or not self.ready:
             return 0
         if not self.terminal.is_raw:
             return IN | EDGE

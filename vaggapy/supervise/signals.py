@@ -15,7 +15,7 @@ else:
     import _signal
 
 HUP, INT, QUIT, TERM, CONT, TSTP = 1, 2, 3, 15, 18, 20
-USR1, USR2, CHLD, WINCH = 10, 12, 17, 28
+USR1, USR2, WINCH = 10, 12, 28
 TAKEN = (INT, QUIT, TERM, TSTP, CONT, WINCH)
 ASKING = (INT, QUIT, TERM, HUP)
 
@@ -42,7 +42,6 @@ class Signals:
             _signal.signal(HUP, _note)
         for number in (USR1, USR2):
             _signal.signal(number, _signal.SIG_IGN)
-        _signal.signal(CHLD, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
     def fileno(self) -> int:
