@@ -19,6 +19,7 @@ from vaggapy.sandbox.ids import wanted_maps
 from vaggapy.sandbox.operations import inside
 
 VAGGA = (sys.executable, "-m", "vaggapy")
+INTERNAL_SIGNALS = 0b11 << 31  # 32 and 33 are the C library's own; its posix_spawn(3) leaves them ignored
 HOST = "containers:\n  host:\n    setup: [!Host]\n"
 
 

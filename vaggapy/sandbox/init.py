@@ -1,8 +1,9 @@
 """PID 1 of one child: makes the private mounts, starts the command, reaps everything, ends with it.
 
-It stays in the run's user namespace and keeps its ids, so that the kernel's promise to kill it with the spawner
-(PR_SET_PDEATHSIG) holds; only the command's process enters a user namespace of its own, after all mounts: for
-the command they are locked. Nothing is imported here once the root has changed.
+It begins in the run's user namespace, where it may mount, and when all is mounted enters one of the child's own,
+whose ids the spawner maps: from then on every mount is locked, for it and for the command, which cannot trace it
+either. It keeps its ids, so that the kernel's promise to kill it with the spawner (PR_SET_PDEATHSIG) holds; only
+the command's process changes them. Nothing is imported here once the root has changed.
 
 Messages up the control channel: `failed` (a Failure), `terminals` (with their masters), `outer-proc`,
 `running`, `status` (the raw wait status of the command), `stopped` (Ctrl+Z on its own terminal, or itself).
@@ -18,7 +19,7 @@ import select
 import sys
 
 from vaggapy.record import Record, pack
-from vaggapy.sandbox import ids, linux, perform
+from vaggapy.sandbox import linux, perform
 from vaggapy.sandbox.channel import Channel, adopt
 from vaggapy.sandbox.operations import Operation
 from vaggapy.sandbox.spec import INHERIT, OUTPUT, PIPES, TERMINAL, Failure, IdMaps, Program
@@ -46,16 +47,26 @@ TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
 OPOST = 1
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NUMBER_SIZE = 8
+MAPPED = b"1"
 COMMAND_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 
 
 class Job(Record):
-    """What PID 1 is to do. `descriptors`: the streams that were passed, then the socket if there is one."""
+    """What PID 1 is to do. `descriptors`: the streams that were passed, then the socket if there is one.
 
+    `number`: of the request, to be written to `asks` once the ids of the new namespace are to be mapped; `mapped`
+    then gives a byte, or why not, as `step` NUL `errno`. `ignored`: signals to give back their default.
+    """
+
+    number: int
     operations: tuple[Operation, ...]
     program: Program
     maps: IdMaps
     control: int
+    asks: int
+    mapped: int
+    ignored: tuple[int, ...]
     descriptors: tuple[int, ...]
 
 
@@ -86,22 +97,31 @@ def main(job: Job, spawner: int, fork: Callable[[int], int]) -> NoReturn:
 
 def _live(job: Job, fork: Callable[[int], int]) -> int:
     """Set everything up, start the command, and stay until it is over."""
-    linux.close_all_but((0, 1, 2, job.control, *job.descriptors))
+    linux.close_all_but((0, 1, 2, job.control, job.asks, job.mapped, *job.descriptors))
     control = adopt(job.control)
     wake = wake_on_child_death()
     if not perform.build_private(job.operations, job.maps.has_gid(perform.GROUP_TTY)):
         control.send(("outer-proc",))
-    streams = _prepare_streams(job, control)
+    failure = _enter_own_namespaces(job)
+    if failure is None:
+        failure = _command(job, control, wake, fork)
+    if failure is None:
+        return 0
+    control.send(("failed", pack(failure)))
+    return 1
+
+
+def _command(job: Job, control: Channel, wake: int, fork: Callable[[int], int]) -> Failure | None:
+    """Start the command and stay until it is over; return why it could not be started."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)  # as it is now, before the command may mount
+    streams = _prepare_streams(job, control, null)
     leader, failure = _start(job, streams, fork)
     if failure is not None:
-        control.send(("failed", pack(failure)))
-        return 1
-    for fd in set(streams.chosen) - {0, 1, 2, streams.terminal}:
-        os.close(fd)
-    _let_go_of_streams()
+        return failure
+    _let_go_of_streams(streams, null)
     control.send(("running",))
     Init(control, wake, leader, streams.terminal >= 0).stay()
-    return 0
+    return None
 
 
 def wake_on_child_death() -> int:
@@ -112,18 +132,35 @@ def wake_on_child_death() -> int:
     return read
 
 
-def _let_go_of_streams() -> None:
+def _let_go_of_streams(streams: Streams, null: int) -> None:
     """Put /dev/null on 0, 1 and 2: only the command may hold the caller's streams open."""
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd in set(streams.chosen) - {0, 1, 2, null, streams.terminal}:
+        os.close(fd)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
 
 
+def _enter_own_namespaces(job: Job) -> Failure | None:
+    """Enter the child's user namespace, with all mounts locked from now on; wait for its ids."""
+    linux.unshare(COMMAND_NAMESPACES)
+    os.write(job.asks, job.number.to_bytes(NUMBER_SIZE, sys.byteorder))
+    os.close(job.asks)
+    answer = os.read(job.mapped, 256)
+    os.close(job.mapped)
+    if not answer:
+        select.poll().poll()  # The spawner is dead, and the kernel is about to kill us too.
+    if answer != MAPPED:
+        step, number = answer.decode().split("\0")
+        return Failure(step, int(number))
+    linux.forbid_tracing()
+    return None
+
+
 # --- streams ----------------------------------------------------------------------------------------------------
 
 
-def _prepare_streams(job: Job, control: Channel) -> Streams:
+def _prepare_streams(job: Job, control: Channel, null: int) -> Streams:
     """Return what the command gets as 0, 1, 2; terminals are made in the child's own /dev/pts."""
     program = job.program
     passed = job.descriptors
@@ -131,9 +168,9 @@ def _prepare_streams(job: Job, control: Channel) -> Streams:
     if program.streams == INHERIT:
         return Streams((0, 1, 2, *socket))
     if program.streams == OUTPUT:
-        return Streams((_open_null(), 1, 2, *socket))
+        return Streams((null, 1, 2, *socket))
     if program.streams == PIPES:
-        return Streams((_open_null(), passed[0], passed[1], *socket))
+        return Streams((null, passed[0], passed[1], *socket))
     if program.streams == TERMINAL:
         master, slave = _open_terminal(program)
         control.send(("terminals",), (master,))
@@ -146,11 +183,7 @@ def _prepare_streams(job: Job, control: Channel) -> Streams:
     control.send(("terminals",), (first, second))
     os.close(first)
     os.close(second)
-    return Streams((_open_null(), out, err, *socket))
-
-
-def _open_null() -> int:
-    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    return Streams((null, out, err, *socket))
 
 
 def _open_terminal(program: Program, processed: bool = True) -> tuple[int, int]:
@@ -180,23 +213,51 @@ def window_size(rows: int, columns: int) -> bytes:
 
 
 def _start(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int, Failure | None]:
-    """Fork the command's process into its namespaces, and wait until it has executed, or not.
+    """Start the command's process; return its pid, or why it did not come to that.
+
+    Usually by posix_spawn(3), which copies nothing of this process. A fork is for what that cannot do: other ids,
+    and a terminal whose foreground the command must be before its first instruction.
+    """
+    program = job.program
+    step = ["chdir", "", program.directory]
+    try:
+        os.chdir(program.directory)
+        if streams.terminal >= 0 or program.uid or program.gid or program.groups:
+            return _fork_command(job, streams, fork)
+        if job.maps.setgroups:
+            os.setgroups(())
+        return _spawn_command(job, streams, step), None
+    except OSError as error:
+        return -1, Failure(step[0], error.errno or 0, step[1], step[2])
+
+
+def _spawn_command(job: Job, streams: Streams, step: list[str]) -> int:
+    """Start the command in a session of its own; return its pid when it has executed."""
+    program = job.program
+    # Also a move of a descriptor onto itself counts: it clears close-on-exec.
+    moves = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams.chosen)]
+
+    def spawn(path: str) -> int:
+        return os.posix_spawn(
+            path, program.words, program.environ, file_actions=moves, setsid=True, setsigmask=(), setsigdef=job.ignored
+        )
+
+    return _execute(program, spawn, step)
+
+
+def _fork_command(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int, Failure | None]:
+    """Fork the command's process, and wait until it has executed, or not.
 
     The report pipe closes by itself on a successful exec. It is read to its end before anything is waited for.
     """
     report, answer = os.pipe2(os.O_CLOEXEC)
-    mapped, go = os.pipe2(os.O_CLOEXEC)
-    pid = fork(COMMAND_NAMESPACES)
+    placed, go = os.pipe2(os.O_CLOEXEC)
+    pid = fork(0)
     if pid == 0:
         os.close(go)
-        _become(job, streams, mapped, answer)
+        _become(job, streams, placed, answer)
     os.close(answer)
-    os.close(mapped)
-    try:
-        ids.write_directly(ids.number_in_proc(pid), ids.nested_maps(job.maps))
-    except ids.MapError as error:
-        os.kill(pid, SIGKILL)
-        return pid, Failure(error.step, error.errno)
+    os.close(placed)
     if streams.terminal >= 0:
         os.setpgid(pid, pid)
         os.tcsetpgrp(streams.terminal, pid)
@@ -210,12 +271,12 @@ def _start(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int,
     return pid, Failure(step, int(number), source, target)
 
 
-def _become(job: Job, streams: Streams, mapped: int, answer: int) -> NoReturn:
+def _become(job: Job, streams: Streams, placed: int, answer: int) -> NoReturn:
     """Turn this process into the command. Only system calls; every path ends in exec or `_exit`."""
     step = ["start", "", ""]
     kept = fcntl.fcntl(answer, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
     try:
-        if os.read(mapped, 1):
+        if os.read(placed, 1):
             _take_place(job, streams, kept, step)
     except OSError as error:
         told = f"{step[0]}\0{error.errno}\0{step[1]}\0{step[2]}"
@@ -234,7 +295,9 @@ def _take_place(job: Job, streams: Streams, kept: int, step: list[str]) -> None:
         os.dup2(fd, number)
     linux.close_range(len(high), kept - 1)
     linux.close_range(kept + 1)
-    _reset_signals()
+    for number in job.ignored:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     step[:] = ["setgroups", "", ",".join(map(str, program.groups))]
     if job.maps.setgroups or program.groups:
         os.setgroups(program.groups)
@@ -242,32 +305,34 @@ def _take_place(job: Job, streams: Streams, kept: int, step: list[str]) -> None:
     os.setresgid(program.gid, program.gid, program.gid)
     step[:] = ["setuid", "", str(program.uid)]
     os.setresuid(program.uid, program.uid, program.uid)
-    step[:] = ["chdir", "", program.directory]
-    os.chdir(program.directory)
-    step[:] = ["exec", program.words[0], ""]
-    _execute(program, step)
+
+    def execute(path: str) -> int:
+        os.execve(path, program.words, program.environ)
+
+    _execute(program, execute, step)
 
 
-def _reset_signals() -> None:
-    """Give the command default dispositions and an empty mask, whatever was ignored when vagga started."""
-    for number in range(1, linux.LAST_SIGNAL + 1):
-        if _signal.getsignal(number) == _signal.SIG_IGN:
-            _signal.signal(number, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+def ignored_signals() -> tuple[int, ...]:
+    """Return the signals that this process ignores, and a command must not: whatever vagga was started with."""
+    numbers = range(1, linux.LAST_SIGNAL + 1)
+    return tuple(number for number in numbers if _signal.getsignal(number) == _signal.SIG_IGN)
 
 
-def _execute(program: Program, step: list[str]) -> None:
-    """Execute the program, looked up in the PATH that it will have; relative entries do not count.
+def _execute(program: Program, execute: Callable[[str], int], step: list[str]) -> int:
+    """Execute the program by `execute`, looked up in the PATH that it will have; relative entries do not count.
 
     As with a shell, one that may not be executed is passed over for a later one, but remembered.
     """
     name = program.words[0]
+    step[:] = ["exec", name, ""]
     places = program.environ.get("PATH", DEFAULT_PATH).split(":")
     paths = [name] if "/" in name else [f"{place}/{name}" for place in places if place.startswith("/")]
     refused: OSError | None = None
     for path in paths:
+        if path is not paths[-1] and not os.path.lexists(path):
+            continue  # Each try costs a process, so a look comes first.
         try:
-            os.execve(path, program.words, program.environ)
+            return execute(path)
         except (FileNotFoundError, NotADirectoryError):
             if os.path.lexists(path):
                 step[:] = ["interpreter", path, _interpreter(path)]

@@ -116,6 +116,15 @@ def set_parent_death_signal(number: int) -> None:
         _fail("prctl")
 
 
+def forbid_tracing() -> None:
+    """Let no process look into this one or trace it, unless it rules over the namespace it was executed in.
+
+    PR_SET_DUMPABLE: without it a process with the same ids in the same user namespace could.
+    """
+    if _libc.prctl(PR_SET_DUMPABLE, _ulong(0), _ulong(0), _ulong(0), _ulong(0)):
+        _fail("prctl")
+
+
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """Mount a file system, mount(2)."""
     if _mount(os.fsencode(source), os.fsencode(target), os.fsencode(kind), _ulong(flags), os.fsencode(options) or None):

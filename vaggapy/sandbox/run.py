@@ -13,18 +13,20 @@ import _socket
 import fcntl
 import os
 import select
+import sys
 
 from vaggapy.errors import SandboxError
 from vaggapy.record import pack, records, unpack
 from vaggapy.sandbox import channel, ids, init, linux, operations, perform, spec
 from vaggapy.sandbox.channel import Channel
+from vaggapy.sandbox.operations import Operation
 from vaggapy.sandbox.spec import Failure, IdMaps, Launch, Sandbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 else:
     import _signal
 
@@ -293,24 +295,17 @@ def _serve(end: Channel, maps: IdMaps) -> None:
     forks.prepare(sandbox)
     wake = init.wake_on_child_death()
     watch = select.poll()
-    watch.register(end.fileno(), select.POLLIN)
-    watch.register(wake, select.POLLIN)
+    for fd in (end.fileno(), wake, forks.asked):
+        watch.register(fd, select.POLLIN)
     while True:
         for fd, _ in watch.poll():
             if fd == wake:
                 init.drain(wake)
-                _reap()
+                forks.reap()
+            elif fd == forks.asked:
+                forks.map_ids()
             elif not forks.answer(end):
                 return
-
-
-def _reap() -> None:
-    """Reap every child that is dead. The supervisor holds pidfds, so no number is reused under it."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
 
 
 def _bring_loopback_up() -> None:
@@ -324,23 +319,42 @@ def _bring_loopback_up() -> None:
 
 
 class Forks:
-    """The spawner's state: its own namespaces, one template for each distinct sandbox."""
+    """The spawner's state: its own namespaces, a template for each distinct sandbox, who waits for ids.
 
-    __slots__ = ("_directory", "_me", "_mounts", "_templates", "maps")
+    `asked` is readable when a PID 1 has entered its namespaces and waits for the maps of its ids. Only this process
+    may write them, and it must not wait: many children are on their way at once.
+    """
+
+    __slots__ = (
+        "_ask",
+        "_directory",
+        "_ignored",
+        "_me",
+        "_mounts",
+        "_nested",
+        "_templates",
+        "_waiting",
+        "asked",
+        "maps",
+    )
 
     def __init__(self, maps: IdMaps) -> None:
         """Open what every spawn needs."""
         self.maps = maps
+        self._nested = ids.nested_maps(maps)
         self._me = os.pidfd_open(os.getpid())
         self._mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._directory = os.open(".", os.O_PATH | os.O_CLOEXEC)
-        self._templates: list[tuple[Sandbox, int]] = []
+        self._ignored = init.ignored_signals()
+        self._templates: list[tuple[object, int, tuple[Operation, ...]]] = []
+        self._waiting: dict[int, tuple[int, int]] = {}
+        self.asked, self._ask = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def prepare(self, sandbox: Sandbox | None) -> None:
         """Make the root of a sandbox before anybody asks; what fails now will fail again then, and be told."""
         if sandbox is not None:
             try:
-                self._template(sandbox)
+                self._template(pack(sandbox))
             except (perform.StepError, OSError):
                 pass
 
@@ -350,9 +364,8 @@ class Forks:
         if received is None:
             return False
         (number, packed), descriptors = received
-        launch: Launch = unpack(packed, SPEC_CLASSES)
         try:
-            pid = self._fork(launch, descriptors)
+            pid = self._fork(number, packed, descriptors)
             pidfd = os.pidfd_open(pid)
             end.send((number, pid, None), (pidfd,))
             os.close(pidfd)
@@ -364,32 +377,86 @@ class Forks:
             os.close(fd)
         return True
 
-    def _fork(self, launch: Launch, descriptors: tuple[int, ...]) -> int:
-        """Clone the PID 1 of a child into a copy of its template."""
-        control, *others = descriptors
-        job = init.Job(operations.private(launch.sandbox), launch.program, self.maps, control, tuple(others))
-        linux.setns(self._template(launch.sandbox), linux.CLONE_NEWNS)
+    def map_ids(self) -> None:
+        """Map the ids of every child that asked for it, and let it go on."""
+        for number in self._numbers():
+            pid, go = self._waiting.pop(number, (0, -1))
+            if pid:
+                try:
+                    ids.write_directly(ids.number_in_proc(pid), self._nested)
+                    told = init.MAPPED
+                except ids.MapError as error:
+                    told = f"{error.step}\0{error.errno}".encode()
+                self._tell(go, told)
+
+    def reap(self) -> None:
+        """Reap every child that is dead. The supervisor holds pidfds, so no number is reused under it."""
+        dead = set()
         try:
-            pid = linux.clone(CHILD_NAMESPACES)
-            if pid == 0:
-                init.main(job, self._me, linux.clone)
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                dead.add(pid)
+        except ChildProcessError:
+            pass
+        for number, (pid, go) in tuple(self._waiting.items()):
+            if pid in dead:
+                del self._waiting[number]
+                os.close(go)
+
+    def _numbers(self) -> tuple[int, ...]:
+        """Return the numbers of the requests whose PID 1 waits for ids."""
+        size = init.NUMBER_SIZE
+        try:
+            data = os.read(self.asked, 512 * size)
+        except BlockingIOError:
+            return ()
+        return tuple(int.from_bytes(data[at : at + size], sys.byteorder) for at in range(0, len(data), size))
+
+    def _tell(self, go: int, told: bytes) -> None:
+        try:
+            os.write(go, told)
+        except BrokenPipeError:
+            pass  # It has just died.
+        os.close(go)
+
+    def _fork(self, number: int, packed: list[Any], descriptors: tuple[int, ...]) -> int:
+        """Clone the PID 1 of a child, whose packed `Launch` this is, into a copy of its template."""
+        _, packed_sandbox, packed_program = packed
+        template, private = self._template(packed_sandbox)
+        control, *others = descriptors
+        mapped, go = os.pipe2(os.O_CLOEXEC)
+        program = unpack(packed_program, SPEC_CLASSES)
+        job = init.Job(number, private, program, self.maps, control, self._ask, mapped, self._ignored, tuple(others))
+        try:
+            linux.setns(template, linux.CLONE_NEWNS)
+            try:
+                pid = linux.clone(CHILD_NAMESPACES)
+                if pid == 0:
+                    init.main(job, self._me, linux.clone)
+            finally:
+                self._return()
+        except OSError:
+            os.close(go)
+            raise
         finally:
-            self._return()
+            os.close(mapped)
+        self._waiting[number] = (pid, go)
         return pid
 
-    def _template(self, sandbox: Sandbox) -> int:
-        """Return the mount namespace for a sandbox; build it when it is new."""
-        for known, fd in self._templates:
-            if known == sandbox:
-                return fd
+    def _template(self, packed: object) -> tuple[int, tuple[Operation, ...]]:
+        """Return the mount namespace for a packed sandbox and what is private in it; build it when it is new."""
+        for known, fd, private in self._templates:
+            if known == packed:
+                return fd, private
+        sandbox: Sandbox = unpack(packed, SPEC_CLASSES)
         linux.unshare(linux.CLONE_NEWNS)
         try:
             perform.build_template(operations.template(sandbox))
             fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             self._return()
-        self._templates.append((sandbox, fd))
-        return fd
+        private = operations.private(sandbox)
+        self._templates.append((packed, fd, private))
+        return fd, private
 
     def _return(self) -> None:
         """Go back to the spawner's own mounts and directory."""

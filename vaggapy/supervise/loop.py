@@ -495,9 +495,11 @@ class Loop:
         if live.control is not None:
             self._watches.remove(live.control.fileno())
             live.control.close()
+            live.control = None
         if live.pidfd >= 0:
             self._watches.remove(live.pidfd)
             os.close(live.pidfd)
+            live.pidfd = -1
 
     def _say(self, name: str, message: channel.Message) -> None:
         control = self._names[name].control

@@ -35,8 +35,8 @@ class Relay:
     def mask(self) -> int:
         """Return what to wait for at the caller's terminal: keys, if they can be passed on.
 
-        Not before the program runs, which is when `ready` is set: its terminal would turn Ctrl+C and Ctrl+Z into signals
-        for a process that is not yet the program.
+        Not before the program runs, which is when `ready` is set: its terminal would turn Ctrl+C and Ctrl+Z into
+        signals for a process that is not yet the program.
         In the background each key is the shell's and only tells that something happened: perhaps `fg`, which sends
         no signal to a job that runs.
         """
