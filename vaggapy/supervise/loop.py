@@ -392,6 +392,8 @@ class Loop:
         """Tell the policy once that a child runs."""
         if not live.running:
             live.running = True
+            if self._relay is not None:
+                self._relay.ready = True
             self._feed(policy.Started(self._now(), live.name, live.incarnation, live.pid))
 
     def _warn_of_outer_proc(self) -> None:
