@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import Project, deadline, need, processes, wait_until
+from integration.runs import Project, deadline, descendants, need, processes, wait_until
 from integration.terminals import BASH, CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z, PROMPT, Terminal, unchanged
 
 PYTHON = shutil.which("python3", path="/usr/bin:/bin") or ""
@@ -71,6 +71,12 @@ def test_control_d_ends_a_shell(project: Project) -> None:
         assert terminal.end() == 3
 
 
+def stopped_below(pid: int) -> list[int]:
+    """Return the stopped processes below `pid`."""
+    table = processes()
+    return [below for below in descendants(pid) if table.get(below, (0, "", ""))[1] == "T"]
+
+
 def test_job_control_works_inside(project: Project) -> None:
     command(project, BASH)
     with Terminal(project) as terminal, unchanged(terminal):
@@ -82,6 +88,7 @@ def test_job_control_works_inside(project: Project) -> None:
         assert terminal.state() == ("running", 0)
         terminal.enter("jobs", "Stopped")
         terminal.enter("fg", "exec sleep 100'")
+        terminal.until(lambda: not stopped_below(terminal.pid), "the shell has given its terminal away")
         terminal.type(CTRL_C)
         terminal.wait_for(PROMPT, 4)
         terminal.enter("echo code $?", "code 130")

@@ -115,6 +115,7 @@ def _command(job: Job, control: Channel, wake: int, fork: Callable[[int], int]) 
     """Start the command and stay until it is over; return why it could not be started."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)  # as it is now, before the command may mount
     streams = _prepare_streams(job, control, null)
+    _wait_while_suspended(control)
     leader, failure = _start(job, streams, fork)
     if failure is not None:
         return failure
@@ -122,6 +123,18 @@ def _command(job: Job, control: Channel, wake: int, fork: Callable[[int], int]) 
     control.send(("running",))
     Init(control, wake, leader, streams.terminal >= 0).stay()
     return None
+
+
+def _wait_while_suspended(control: Channel) -> None:
+    """Begin nothing while the run is suspended: the user pressed Ctrl+Z before this child was there."""
+    watch = select.poll()
+    watch.register(control.fileno(), select.POLLIN)
+    suspended = False
+    while suspended or watch.poll(0):
+        received = control.receive()
+        if received is None:
+            os._exit(1)  # The supervisor is gone.
+        suspended = received[0][0] == "suspend" or (suspended and received[0][0] != "resume")
 
 
 def wake_on_child_death() -> int:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vaggapy.sandbox.channel import Channel
     from vaggapy.sandbox.explain import Found
     from vaggapy.sandbox.spec import Failure, Launch
-    from vaggapy.supervise.lines import Feed
-    from vaggapy.supervise.output import Outlet
     from vaggapy.supervise.stage import ChildPlan
 
 SIGKILL = 9
@@ -26,8 +24,8 @@ SIGKILL = 9
 class Live:
     """One incarnation of a child that was asked for and is not over. It owns its descriptors.
 
-    `streams`: where to read its output, with the feed (None: as it comes) and the outlet. `status`: raw wait
-    status of its command, -1 while unknown; a child that ends without one was killed with its PID 1.
+    `status`: raw wait status of its command, -1 while unknown; a child that ends without one was killed with its
+    PID 1.
     """
 
     __slots__ = (
@@ -40,7 +38,6 @@ class Live:
         "pidfd",
         "running",
         "status",
-        "streams",
     )
 
     def __init__(self, number: int, name: str, incarnation: int) -> None:
@@ -51,7 +48,6 @@ class Live:
         self.pid = 0
         self.pidfd = -1
         self.control: Channel | None = None
-        self.streams: dict[int, tuple[Feed | None, Outlet]] = {}
         self.running = False
         self.status = -1
         self.failure: Failure | None = None

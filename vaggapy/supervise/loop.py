@@ -18,7 +18,7 @@ from vaggapy.sandbox.run import Spawned, Spawner
 from vaggapy.sandbox.spec import PIPES, TERMINAL, TERMINALS, Failure
 from vaggapy.supervise import policy
 from vaggapy.supervise.children import Live, exit_of, launch_of, why_not_started
-from vaggapy.supervise.lines import Feed, prefixes
+from vaggapy.supervise.lines import prefixes
 from vaggapy.supervise.output import Outlet
 from vaggapy.supervise.policy import (
     CancelTimer,
@@ -35,7 +35,8 @@ from vaggapy.supervise.policy import (
 from vaggapy.supervise.relay import Relay
 from vaggapy.supervise.signals import WINCH, Signals
 from vaggapy.supervise.terminal import Terminal, set_size, size
-from vaggapy.supervise.watches import BYTES, CLOSED, ENDED, FIRST, IN, OUT, TOLD, Watches
+from vaggapy.supervise.traffic import Traffic
+from vaggapy.supervise.watches import BYTES, ENDED, FIRST, IN, TOLD, Watches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 else:
     import _signal
 
-CHUNK = 64 * 1024
-PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown
 KEYS_DELAY = 0.01  # seconds until the child is offered again the keys that it did not take
 MOST_REQUESTS = 8  # spawns asked for and not answered: more could fill both directions of the channel
 NARROWEST = 20  # columns of a terminal beside a long prefix
@@ -91,7 +90,6 @@ class Loop:
         self._stage = stage
         self._spawner = spawner
         self._signals = signals
-        self._out, self._err = outlets
         self._sockets = sockets
         self._tell = tell
         self._plans = {child.name: child for child in stage.children}
@@ -105,8 +103,6 @@ class Loop:
         self._asked = 0
         self._number = 0
         self._timers: dict[str, float] = {}
-        self._flushes: dict[Feed, tuple[float, Outlet]] = {}
-        self._paused: list[Live] = []
         self._suspended = 0.0
         self._told_closed = False
         self._told_lost = False
@@ -114,6 +110,7 @@ class Loop:
         self._relay: Relay | None = None
         self._terminal = Terminal() if stage.streams == TERMINAL else None
         self._watches = Watches()
+        self._traffic = Traffic(self._watches, outlets, self._now)
         self._code = -1
 
     def run(self) -> int:
@@ -142,17 +139,15 @@ class Loop:
         return time.monotonic() - self._suspended
 
     def _turn(self) -> None:
-        deadlines = [*self._timers.values(), *(at for at, _ in self._flushes.values())]
+        deadlines = (*self._timers.values(), *self._traffic.deadlines())
         timeout = max(0.0, min(deadlines) - self._now()) if deadlines else -1
         self._watches.wait(timeout)
         self._fire_timers()
         self._watch_outlets()
 
     def _fire_timers(self) -> None:
+        self._traffic.flush_due()
         now = self._now()
-        for feed in [feed for feed, (at, _) in self._flushes.items() if at <= now]:
-            _, outlet = self._flushes.pop(feed)
-            outlet.write(feed.flush_partial())
         for name in [name for name, at in self._timers.items() if at <= now]:
             if self._timers.pop(name, None) is not None:
                 self._feed(policy.TimerFired(now, name))
@@ -190,33 +185,26 @@ class Loop:
     # --- descriptors ------------------------------------------------------------------------------------------
 
     def _watch_outlets(self) -> None:
-        """Wait for room where bytes wait, for closed readers always, and go on reading where there is room."""
-        for outlet in {self._out, self._err}:
-            if outlet.can_be_watched and not outlet.closed:
-                mask = OUT if outlet.waits else 0
-                if outlet.fd in self._watches:
-                    self._watches.change(outlet.fd, mask)
-                else:
-                    self._watches.add(outlet.fd, BYTES, mask, self._room_for(outlet))
-            elif outlet.closed:
-                self._watches.remove(outlet.fd)
-        if self._out.closed and not self._told_closed:
+        """Look after the outlets, and tell once when one of them is gone or full."""
+        self._traffic.watch_outlets()
+        out = self._traffic.out
+        if out.closed and not self._told_closed:
             self._told_closed = True
-            number = policy.HUP if self._out.is_terminal else policy.PIPE
+            number = policy.HUP if out.is_terminal else policy.PIPE
             if number != policy.HUP or self._signals.obeys_hangup:
                 self._feed(policy.Signalled(self._now(), number))
-        if self._out.lost and not self._told_lost:
+        if out.lost and not self._told_lost:
             self._told_lost = True
             self._message(DISK_FULL)
-        if self._paused and self._out.has_room and self._err.has_room:
-            paused, self._paused = self._paused, []
-            for live in paused:
-                self._watch_streams(live)
         self._watch_keys()
 
     def _watch_keys(self) -> None:
         relay = self._relay
         if relay is None:
+            return
+        if relay.master not in self._traffic.all():
+            self._watches.remove(relay.terminal.fd)
+            self._relay = None
             return
         if relay.waits:
             relay.pass_on()
@@ -227,14 +215,6 @@ class Loop:
             self._watches.remove(relay.terminal.fd)
             if relay.mask:
                 self._watches.add(relay.terminal.fd, BYTES, relay.mask, lambda _: self._take_keys())
-
-    def _room_for(self, outlet: Outlet) -> Callable[[int], object]:
-        return lambda events: self._take_room(outlet, events)
-
-    def _take_room(self, outlet: Outlet, events: int) -> None:
-        if events & CLOSED and not events & OUT:
-            outlet.closed = True
-        outlet.flush()
 
     def _take_signals(self) -> None:
         for number in self._signals.read():
@@ -260,7 +240,7 @@ class Loop:
         elif self._stage.streams == TERMINALS:
             rows, columns = size(1)
             for live in self._live.values():
-                for fd in live.streams:
+                for fd in self._traffic.of(live.number):
                     set_size(fd, rows, self._inner_columns(columns))
                 # These terminals control no session, so the kernel tells nobody.
                 self._say(live.name, ("signal", WINCH, False))
@@ -328,10 +308,10 @@ class Loop:
         ends: list[int] = []
         try:
             if self._stage.streams == PIPES:
-                for outlet in (self._out, self._err):
+                for outlet in (self._traffic.out, self._traffic.err):
                     read, write = os.pipe2(os.O_CLOEXEC)
                     ends.append(write)
-                    live.streams[read] = (Feed(outlet.sink, self._prefixes[live.name]), outlet)
+                    self._traffic.add(live.number, read, outlet, self._prefixes[live.name])
             passed += ends
             if plan.listen is not None:
                 passed.append(self._sockets[live.name])
@@ -363,7 +343,6 @@ class Loop:
             self._watches.add(live.pidfd, ENDED, IN, lambda _: self._end(live))
             if live.control is not None:
                 self._watches.add(live.control.fileno(), TOLD, IN, lambda _: self._listen(live))
-            self._watch_streams(live)
         self._ask_for_spawns()
 
     def _listen(self, live: Live) -> bool:
@@ -407,71 +386,16 @@ class Loop:
         if self._terminal is not None:
             self._relay = Relay(self._terminal, masters[0])
             self._relay.resize()
-            live.streams[masters[0]] = (None, self._out)
+            self._traffic.add(live.number, masters[0], self._traffic.out, None)
         else:
-            for fd, outlet in zip(masters, (self._out, self._err), strict=True):
-                live.streams[fd] = (Feed(outlet.sink, self._prefixes[live.name]), outlet)
-        self._watch_streams(live)
-
-    def _watch_streams(self, live: Live) -> None:
-        for fd in live.streams:
-            if fd not in self._watches:
-                self._watches.add(fd, BYTES, IN, self._reader(live, fd))
-
-    def _reader(self, live: Live, fd: int) -> Callable[[int], object]:
-        return lambda _: self._read(live, fd)
-
-    def _read(self, live: Live, fd: int) -> bool:
-        """Read one piece of a child's output; return False at its end."""
-        feed, outlet = live.streams[fd]
-        try:
-            data = os.read(fd, CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""  # A terminal whose other side is closed gives EIO.
-        if not data:
-            self._close_stream(live, fd)
-            return False
-        if feed is None:
-            outlet.write(data)
-        else:
-            outlet.write(feed.take(data))
-            if feed.pending:
-                self._flushes.setdefault(feed, (self._now() + PARTIAL_DELAY, outlet))
-        if outlet.full:
-            self._pause()
-        return True
-
-    def _pause(self) -> None:
-        """Read no more until the readers of our output have caught up: the writers wait, as with any pipe."""
-        for live in self._live.values():
-            if live not in self._paused:
-                self._paused.append(live)
-                for fd in live.streams:
-                    self._watches.remove(fd)
-
-    def _close_stream(self, live: Live, fd: int) -> None:
-        feed, outlet = live.streams.pop(fd)
-        if feed is not None:
-            self._flushes.pop(feed, None)
-            outlet.write(feed.flush_partial())
-        self._watches.remove(fd)
-        if self._relay is not None and self._relay.master == fd:
-            self._watches.remove(self._relay.terminal.fd)
-            self._relay = None
-        os.close(fd)
+            for fd, outlet in zip(masters, (self._traffic.out, self._traffic.err), strict=True):
+                self._traffic.add(live.number, fd, outlet, self._prefixes[live.name])
 
     def _end(self, live: Live) -> None:
         """The namespace of a child is empty: take its last words, all its output, and tell the policy."""
         while self._listen(live):
             pass
-        for fd in tuple(live.streams):
-            os.set_blocking(fd, False)
-            while fd in live.streams and self._read(live, fd):
-                pass
-            if fd in live.streams:
-                self._close_stream(live, fd)
+        self._traffic.finish(live.number)
         failure = live.failure
         if failure is not None and not live.running:
             self._fail(live, failure)
@@ -490,10 +414,7 @@ class Loop:
     def _release(self, live: Live) -> None:
         """Let go of everything that a child had."""
         del self._live[live.number]
-        if live in self._paused:
-            self._paused.remove(live)
-        for fd in tuple(live.streams):
-            self._close_stream(live, fd)
+        self._traffic.close(live.number)
         if live.control is not None:
             self._watches.remove(live.control.fileno())
             live.control.close()
@@ -538,9 +459,9 @@ class Loop:
     # --- people -----------------------------------------------------------------------------------------------
 
     def _message(self, text: str) -> None:
-        """Write a text for people to standard error, on a line of its own."""
+        """Write a text for people, if there is one."""
         if not text:
             return
         if self._terminal is not None and self._terminal.is_raw:
             text = text.replace("\n", "\r\n")
-        self._err.write(self._err.sink.break_line() + text.encode("utf-8", "replace"))
+        self._traffic.message(text)
