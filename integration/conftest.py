@@ -9,6 +9,7 @@ With VAGGA_MUST_WORK=1 a test that needs something from the machine fails where 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -42,7 +43,8 @@ def census(tmp_path: Path) -> Iterator[None]:
         time.sleep(0.01)
     survivors = {pid: f"{name} {command_line(pid)}" for pid, name in descendants(os.getpid()).items() if pid in left}
     for pid in survivors:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     reap()
     assert not survivors, f"survivors: {survivors}"
     assert Path("/proc/self/mountinfo").read_text() == mounts, "a mount was left"

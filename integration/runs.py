@@ -249,7 +249,12 @@ class Project:
         under: Sequence[str] = (),
         **more: bool,
     ) -> Running:
-        """Start `vagga WORDS` and return while it runs. `under`: a program that prepares something and executes it."""
+        """Start `vagga WORDS` and return while it runs. `under`: a program that prepares something and executes it.
+
+        It leads a process group of its own, as a shell's job does: in a group that nobody of its session looks after,
+        which that of a test run may be, the kernel lets no process be stopped by SIGTSTP.
+        """
+        new_session = more.get("start_new_session", False)
         process = subprocess.Popen(
             [*under, *VAGGA, *words],
             cwd=cwd or self.directory,
@@ -258,7 +263,8 @@ class Project:
             stdout=stdout,
             stderr=stderr,
             pass_fds=pass_fds,
-            start_new_session=more.get("start_new_session", False),
+            start_new_session=new_session,
+            process_group=None if new_session else 0,
             restore_signals=more.get("restore_signals", True),
         )
         return Running(process)

@@ -35,6 +35,7 @@ BASH = f"    run: [bash, --norc, --noediting, -i]\n    environ: {{PS1: '{PROMPT}
 JOBSHELL = Path(__file__).with_name("jobshell.py")
 LOCAL_FLAGS = 3
 CHUNK = 64 * 1024
+MOST_READS = 16  # at a time: a child may write faster than is read here
 
 
 class Terminal:
@@ -155,8 +156,8 @@ class Terminal:
             return
         select.select([self.master], [], [], patience)
         try:
-            while data := os.read(self.master, CHUNK):
-                self.seen += data
+            for _ in range(MOST_READS):
+                self.seen += os.read(self.master, CHUNK)
         except OSError:
             pass  # Nothing more, or nobody at the other side.
 

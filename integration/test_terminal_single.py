@@ -103,7 +103,8 @@ def test_control_c_is_the_programs_own_business(project: Project) -> None:
     with Terminal(project) as terminal, unchanged(terminal):
         terminal.run("c")
         terminal.wait_for(">>> ")
-        terminal.enter("import time; print('on'); time.sleep(100)", "\non")
+        # Not one long sleep: Python looks for signals before it begins, and one may come in between.
+        terminal.enter("import time; print('on'); exec('while 1: time.sleep(.02)')", "\non")
         terminal.type(CTRL_C)
         terminal.wait_for("KeyboardInterrupt")
         terminal.wait_for(">>> ", 2)
