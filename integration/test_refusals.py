@@ -88,6 +88,7 @@ def test_a_chroot_is_named(outer: Project) -> None:
             if [ -L $entry ]; then cp -P $entry $name; continue; fi
             if [ -d $entry ]; then mkdir $name && mount --rbind $entry $name 2>/dev/null || true; fi
         done
+        PATH=$PATH:/usr/sbin:/sbin
         exec chroot root/new sh -c 'cd "$0" && exec "$@"' "$PWD" "$@"
     """
     refused(outer.run("c", under=(*OUTER, text, "sh")), "not permitted", "in a chroot", "[userns-seccomp]")

@@ -232,6 +232,17 @@ def test_with_input_from_elsewhere_the_streams_are_the_callers(project: Project,
         assert terminal.end() == 0
 
 
+def test_errors_go_where_the_caller_sent_them(project: Project, tmp_path: Path) -> None:
+    """`vagga c 2> log`: input and output are the terminal of the child, standard error is the file."""
+    command(project, "    run: test -t 0 && test -t 1 && echo out && echo err >&2\n")
+    with Terminal(project) as terminal, unchanged(terminal):
+        terminal.run("c", stderr=tmp_path / "log")
+        terminal.wait_for("out")
+        assert terminal.end() == 0
+        assert "err" not in terminal.text
+    assert (tmp_path / "log").read_text() == "err\n"
+
+
 def test_control_c_reaches_a_child_without_a_terminal_of_its_own(project: Project, tmp_path: Path) -> None:
     """X8 with output to a file: vagga gets the signal of the caller's terminal and passes it on once."""
     command(project, "    run: \"trap 'echo int >> log; exit 0' INT; echo ready >&2; while :; do sleep 0.05; done\"\n")

@@ -13,6 +13,7 @@ from vaggapy.sandbox.spec import Extent, IdMaps
 
 PROGRAMS = ("newuidmap", "newgidmap")
 PROGRAM_PLACES = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/run/wrappers/bin")
+JOB_CONTROL = (20, 21, 22)  # TSTP TTIN TTOU
 
 
 class MapError(Exception):
@@ -178,7 +179,10 @@ def _write_file(process: str, name: str, content: bytes) -> None:
 
 
 def _write_by_programs(number: int, maps: IdMaps) -> None:
-    """Run newuidmap and newgidmap side by side: half the time of one after the other."""
+    """Run newuidmap and newgidmap side by side: half the time of one after the other.
+
+    Ctrl+Z does not stop them: we wait for them, and stop by ourselves afterwards.
+    """
     running = []
     failed: MapError | None = None
     silence = [(os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)]
@@ -187,7 +191,8 @@ def _write_by_programs(number: int, maps: IdMaps) -> None:
         for extent in extents:
             words += [str(extent.inside), str(extent.outside), str(extent.count)]
         try:
-            running.append((name, os.posix_spawn(find_program(name), words, {}, file_actions=silence)))
+            path = find_program(name)
+            running.append((name, os.posix_spawn(path, words, {}, file_actions=silence, setsigmask=JOB_CONTROL)))
         except OSError as error:
             failed = failed or MapError(name, error.errno or 0)
     statuses = [(name, os.waitpid(child, 0)[1]) for name, child in running]

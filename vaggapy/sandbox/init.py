@@ -190,7 +190,8 @@ def _prepare_streams(job: Job, control: Channel, null: int) -> Streams:
         os.close(master)
         os.setsid()
         fcntl.ioctl(slave, TIOCSCTTY, 0)
-        return Streams((slave, slave, slave, *socket), terminal=slave)
+        errors = slave if os.isatty(2) else 2  # The caller may have sent them elsewhere: `vagga CMD 2> log`.
+        return Streams((slave, slave, errors, *socket), terminal=slave)
     first, out = _open_terminal(program, processed=False)
     second, err = _open_terminal(program, processed=False)
     control.send(("terminals",), (first, second))
@@ -357,8 +358,9 @@ def _execute(program: Program, execute: Callable[[str], int], step: list[str]) -
             if refused is None:
                 step[:] = ["exec", path, ""]
                 refused = error
-        except OSError:
-            step[:] = ["exec", path, ""]
+        except OSError as error:
+            lacks_room = error.errno in (errno.EAGAIN, errno.ENOMEM)  # for one more process, whatever the program
+            step[:] = ["clone", "", ""] if lacks_room else ["exec", path, ""]
             raise
     raise refused or FileNotFoundError(errno.ENOENT, name)
 
