@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from integration.runs import (
     Running,
     alive,
     command,
+    deadline,
     descendants,
     handles,
     processes,
@@ -395,3 +397,33 @@ def test_X10_continued_without_a_suspension_does_nothing(project: Project) -> No
     assert result.code == 143
     assert "SIGCONT" not in result.err
     assert not alive(descendants(run.pid))
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deadline", "second signal"])
+def test_X4_a_child_whose_start_hangs_is_killed_too(project: Project, again: bool) -> None:
+    """supervision 3.5: its PID 1 is stopped before the program runs, so that it never will."""
+    volumes = "".join(f"      /tmp/v{number}: !Tmpfs {{size: 4096}}\n" for number in range(300))
+    grace = 60 if again else 1
+    project.write(
+        f"  up: !Supervise\n    kill-unresponsive-after: {grace}\n    children:\n"
+        "      a: !Command\n        container: many\n        run: touch ran; sleep 60\n",
+        f"containers:\n  many:\n    setup: [!Host]\n    volumes:\n{volumes}",
+    )
+    with open(project.directory / "records", "w") as records:
+        run = project.start("--status-fd", str(records.fileno()), "up", pass_fds=[records.fileno()])
+    os.kill(first_child(run.spawner()), signal.SIGSTOP)
+    run.signal(TERM)
+    if again:
+        wait_until(lambda: "SIGTERM" in project.read("records"), "the first one was taken")
+        run.signal(TERM)
+    assert run.finish(10).code == 143
+    assert not project.has("ran")
+
+
+def first_child(pid: int) -> int:
+    """Return the first child of a process, without a pause between looks: it is to be caught early in its life."""
+    children, going = Path(f"/proc/{pid}/task/{pid}/children"), deadline(10)
+    while going():
+        if found := children.read_text().split():
+            return int(found[0])
+    pytest.fail("no child came")

@@ -210,7 +210,7 @@ class World:
                 assert -signal in self.got[name], f"{name} did not deserve {signal}"
                 self.got[name][self.got[name].index(-signal)] = signal
             case Kill(name):
-                assert name in self.running
+                assert name in self.alive
                 assert name not in self.killed, "killed twice"
                 assert self.code is not None
                 assert self.insisted > 1 or self.now >= self.stopped_at + self.grace, "killed before the time"

@@ -99,6 +99,7 @@ class Loop:
         self._state = policy.initial(stage.mode, tuple(self._plans), float(stage.grace))
         self._live: dict[int, Live] = {}
         self._names: dict[str, Live] = {}
+        self._doomed: set[str] = set()
         self._requests: list[Spawn] = []
         self._asked = 0
         self._number = 0
@@ -343,6 +344,8 @@ class Loop:
             self._watches.add(live.pidfd, ENDED, IN, lambda _: self._end(live))
             if live.control is not None:
                 self._watches.add(live.control.fileno(), TOLD, IN, lambda _: self._listen(live))
+            if live.name in self._doomed:
+                self._kill(live.name)
         self._ask_for_spawns()
 
     def _listen(self, live: Live) -> bool:
@@ -430,10 +433,12 @@ class Loop:
             control.send(message)
 
     def _kill(self, name: str) -> None:
-        pidfd = self._names[name].pidfd
-        if pidfd >= 0:
+        """Kill a child, or note that it is to be killed as soon as the spawner has it."""
+        self._doomed.add(name)
+        live = self._names.get(name)
+        if live is not None and live.pidfd >= 0:
             try:
-                _signal.pidfd_send_signal(pidfd, SIGKILL)
+                _signal.pidfd_send_signal(live.pidfd, SIGKILL)
             except ProcessLookupError:
                 pass  # It has just died by itself.
 

@@ -191,7 +191,7 @@ class Signal(Record):
 
 
 class Kill(Record):
-    """Kill everything in a child's namespaces."""
+    """Kill everything in a child's namespaces, or as soon as there is something."""
 
     name: str
 
@@ -342,12 +342,9 @@ def _started(state: State, event: Started) -> Step:
         return state, ()
     state = _with(state, event.name, replace(child, phase=RUNNING, pid=event.pid, since=event.now))
     actions: list[Action] = [Report(ChildStarted(event.name, event.incarnation, event.pid))]
-    # What the others got while this one was starting, it gets now (3.5).
-    if state.stop is not None:
-        if state.stop.killing:
-            actions.append(Kill(event.name))
-        else:
-            actions.extend(Signal(event.name, signal) for signal in state.stop.sent)
+    # What the others got while this one was starting, it gets now (3.5); a kill it has got already.
+    if state.stop is not None and not state.stop.killing:
+        actions.extend(Signal(event.name, signal) for signal in state.stop.sent)
     if state.suspended:
         actions.append(Suspend(event.name))
     return state, tuple(actions)
@@ -402,7 +399,7 @@ def _signalled(state: State, now: float, signal: int) -> Step:
     if insistent and stop.asked:
         told = SignalReceived(signal, stopping=True, killing=True)
         state = replace(state, stop=replace(stop, killing=True))
-        return state, (Report(told), CancelTimer(GRACE), *map(Kill, _running(state)))
+        return state, (Report(told), CancelTimer(GRACE), *map(Kill, _living(state)))
     state = replace(state, stop=replace(stop, asked=stop.asked + insistent))
     state, signals = _send(state, FORWARDED[signal])
     return state, (Report(SignalReceived(signal, stopping=True)), *signals)
@@ -429,7 +426,7 @@ def _timer_fired(state: State, now: float, timer: str) -> Step:
     if now < stop.deadline:
         return state, (SetTimer(GRACE, stop.deadline),)
     state = replace(state, stop=replace(stop, killing=True))
-    return state, (Report(StillAlive(_living(state), state.grace)), *map(Kill, _running(state)))
+    return state, (Report(StillAlive(_living(state), state.grace)), *map(Kill, _living(state)))
 
 
 def _spawner_lost(state: State, now: float) -> Step:
