@@ -9,10 +9,11 @@ from __future__ import annotations
 import pytest
 
 from vaggapy.sandbox.explain import APPARMOR, CHROOT, DEBIAN_CLONE, NAMES, SECCOMP, Found, cause, failed_child, refusal
-from vaggapy.sandbox.spec import Failure, HostRoot
+from vaggapy.sandbox.spec import Failure, HostRoot, ImageRoot, Overlay
 
 EPERM, ENOENT, EIO, E2BIG, ENOEXEC, EAGAIN, ENOMEM, EACCES = 1, 2, 5, 7, 8, 11, 12, 13
 EBUSY, EEXIST, ENOTDIR, EINVAL, EMFILE, ETXTBSY, ENOSPC, EROFS, ENOSYS, EUSERS = 16, 17, 20, 22, 24, 26, 28, 30, 38, 87
+ENODEV, ENOTSUP = 19, 95
 
 USERS = "/proc/sys/user/max_user_namespaces"
 NETS = "/proc/sys/user/max_net_namespaces"
@@ -404,6 +405,117 @@ def test_S1_a_child_that_cannot_be_started_has_this_line(failure: Failure, found
     assert error.code == code
 
 
+IMAGE = ImageRoot("db", "/p/.vagga/db/root")
+LACKS = "where a file is mounted: `!Text` with an empty one) [image-mount-point]"
+ELSEWHERE = (
+    "(put the project on another file system (ext4, xfs, btrfs); an overlay takes two others at most below) "
+    "[overlay-refused]"
+)
+
+IMAGE_FAILURES: list[tuple[ImageRoot | Overlay, Failure, str]] = [
+    (
+        IMAGE,
+        Failure("Tree", ENOENT, "/p", "/work"),
+        f"container db: its image lacks /work (add `!EnsureDir /work` to its setup; {LACKS}",
+    ),
+    (
+        IMAGE,
+        Failure("Directory", EROFS, "", "/data"),
+        f"container db: its image lacks /data (add `!EnsureDir /data` to its setup; {LACKS}",
+    ),
+    (
+        IMAGE,
+        Failure("Inside", ENOENT, "/var/lib/db", "/data"),
+        f"container db: its image lacks /var/lib/db (add `!EnsureDir /var/lib/db` to its setup; {LACKS}",
+    ),
+    (
+        Overlay("/", ("/l",)),
+        Failure("Rebind", ENOENT, "", "/run/x"),
+        f"the container's image lacks /run/x (add `!EnsureDir /run/x` to its setup; {LACKS}",
+    ),
+    (
+        IMAGE,
+        Failure("Memory", ENOENT, "", "/work/x"),
+        f"volume /work/x has no mount point in the container: no such file or directory {MOUNT_POINT}",
+    ),
+    (
+        IMAGE,
+        Failure("Tree", EINVAL, "/p/file", "/etc"),
+        f"volume /etc does not fit its mount point: invalid argument {FIT}",
+    ),
+    (
+        IMAGE,
+        Failure("Source", ENOENT, "/p/.vagga/db/root", "/"),
+        "container db: its image cannot be entered: /p/.vagga/db/root: no such file or directory (build the container "
+        "again) [image-missing]",
+    ),
+    (
+        IMAGE,
+        Failure("Source", ENOENT, "/p/data", "/p/data"),
+        "volume /p/data: /p/data does not exist (create it, or correct the path) [volume-source]",
+    ),
+    (
+        IMAGE,
+        Failure("Owner", EINVAL, "", "/data"),
+        f"volume /data cannot be given to its owner: invalid argument (choose ids that this run has; {RANGES}) "
+        "[ids-missing]",
+    ),
+    (
+        IMAGE,
+        Failure("Overlay", ENOTSUP, "", "/data"),
+        "volume /data: a file system in memory keeps no user attributes, which overlayfs needs (use a kernel from 6.6 "
+        "on) [overlay-attributes]",
+    ),
+    (
+        Overlay("/", ("/l",), "/u", "/w"),
+        Failure("Overlay", ENOTSUP, "/u", "/"),
+        "the root: /u keeps no user attributes, which overlayfs needs (put the project on another file system: ext4, "
+        "xfs, btrfs) [overlay-attributes]",
+    ),
+    (
+        IMAGE,
+        Failure("Overlay", ENODEV, "", "/data"),
+        "volume /data: overlayfs cannot be used: no such device (load it: `sudo modprobe overlay`) [overlay-refused]",
+    ),
+    (
+        IMAGE,
+        Failure("Overlay", EPERM, "", "/data"),
+        "volume /data: overlayfs cannot be used: operation not permitted (use a kernel from 5.11 on; outer containers "
+        "and security modules can forbid it, too) [overlay-refused]",
+    ),
+    (
+        IMAGE,
+        Failure("Overlay", EINVAL, "", "/data"),
+        f"volume /data: overlayfs cannot be used: invalid argument {ELSEWHERE}",
+    ),
+    (
+        IMAGE,
+        Failure("Overlay", EROFS, "/u", "/data"),
+        f"volume /data: overlayfs cannot be used: read-only file system {ELSEWHERE}",
+    ),
+    (
+        IMAGE,
+        Failure("Overlay", ENOMEM, "", "/data"),
+        "volume /data: overlayfs cannot be used: out of memory (raise the limit of processes (`ulimit -u`, or pids.max "
+        "of the container), or free memory) [overlay-refused]",
+    ),
+    (IMAGE, Failure("exec", ENOENT, "x"), f"program x is not found in the container {NOT_FOUND}"),
+    (
+        IMAGE,
+        Failure("chdir", ENOENT, "", "/work/x"),
+        "work-dir /work/x cannot be entered: no such file or directory (create it, or correct `work-dir`) [work-dir]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("root", "failure", "line"), IMAGE_FAILURES)
+def test_a_child_of_an_image_that_cannot_be_started_has_this_line(
+    root: ImageRoot | Overlay, failure: Failure, line: str
+) -> None:
+    found = Found("/home/u/x", "/home/u/x")
+    assert str(failed_child(failure, root, found)) == line
+
+
 def test_a_path_that_an_exposed_one_shows_is_not_called_hidden() -> None:
     error = failed_child(Failure("exec", ENOENT, "x"), HOME, Found("/home/u/tool", "/home/u/tool", HOME.exposed))
     assert error.name == "program-not-found"
@@ -412,8 +524,22 @@ def test_a_path_that_an_exposed_one_shows_is_not_called_hidden() -> None:
 @pytest.mark.parametrize("number", [*NAMES, 71, 999])
 def test_every_errno_has_words(number: int) -> None:
     assert cause(number)
-    for step in ("namespaces", "uid_map", "exec", "chdir", "setuid", "Source", "Tree", "Memory", "clone", "anything"):
-        for error in (refusal(Failure(step, number), {}), failed_child(Failure(step, number, "a", "b"), HOME, Found())):
+    for step in (
+        "namespaces",
+        "uid_map",
+        "exec",
+        "chdir",
+        "setuid",
+        "Source",
+        "Tree",
+        "Memory",
+        "clone",
+        "anything",
+        "Overlay",
+    ):
+        failure = Failure(step, number, "a", "b")
+        told = (refusal(Failure(step, number), {}), failed_child(failure, HOME, Found()))
+        for error in (*told, failed_child(failure, IMAGE, Found())):
             assert str(error).isprintable() and error.remedy and error.what, error
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from vaggapy.sandbox import operations as ops
-from vaggapy.sandbox.spec import Bind, HostRoot, Sandbox, Tmpfs
+from vaggapy.sandbox.spec import Bind, HostRoot, ImageRoot, Overlay, Sandbox, Tmpfs
 
 PLAIN = Sandbox(HostRoot(("/home", "/root")), "/srv/project")
+IMAGE = ImageRoot("c", "/srv/image")
+BUILT = ImageRoot("c", "/srv/image", writable=True)
+MAKING = (ops.Directory, ops.MountPoint, ops.Symlink, ops.Memory)
 
 
 def kinds(found: tuple[ops.Operation, ...]) -> list[str]:
@@ -179,3 +182,116 @@ def test_every_operation_says_what_it_does() -> None:
     sandbox = Sandbox(HostRoot(("/home", "/srv/u")), "/srv/project", volumes)
     texts = [operation.describe() for operation in ops.template(sandbox) + ops.private(sandbox)]
     assert all(texts) and len(set(texts)) == len(texts)
+
+
+# --- images -----------------------------------------------------------------------------------------------------
+
+
+def test_the_template_of_an_image_enters_it_and_has_its_own_dev_proc_sys_and_work() -> None:
+    found = ops.template(Sandbox(IMAGE, "/srv/project"))
+    assert found[:2] == (ops.Image("/srv/image"), ops.Tree("/sys", "/sys", read_only=True, optional=True))
+    assert found[-3:] == (ops.ReadOnly("/dev"), ops.Tree("/srv/project", "/work"), ops.Tree("/proc", "/proc"))
+    assert ops.Devices(ops.DEVICES) in found
+    assert targets(ops.private(Sandbox(IMAGE, "/srv/project")), ops.Memory) == ["/tmp", "/run", "/dev/shm"]
+
+
+def test_a_projects_own_path_is_not_shown_in_an_image() -> None:
+    for root in (IMAGE, BUILT, Overlay("/", ("/srv/image",))):
+        assert "/srv/project" not in targets(ops.template(Sandbox(root, "/srv/project")), ops.Tree)
+
+
+def test_nothing_is_made_in_an_image_that_is_read_only() -> None:
+    volumes = (Bind("/srv/x", "/b"), Bind("/srv/x", "/dev/b"), Bind("/srv/x", "/tmp/b"), Tmpfs("/t", 1, 0o755))
+    found = ops.template(Sandbox(IMAGE, "/srv/project", volumes))
+    made = [str(getattr(each, "target", "")) for each in found if isinstance(each, MAKING)]
+    assert [place for place in made if not place.startswith("/dev")] == []
+    assert f"{ops.STAGING}/0" in made and "/dev/b" in made
+
+
+@pytest.mark.parametrize("root", [BUILT, Overlay("/", ("/srv/image",)), Overlay("/", ("/l",), "/u", "/w")])
+def test_mount_points_are_made_in_a_root_that_is_writable(root: ImageRoot | Overlay) -> None:
+    volumes = (Bind("/srv/x", "/b"), Bind("/srv/x", "/work/b"))
+    found = ops.template(Sandbox(root, "/srv/project", volumes))
+    assert set(ops.IMAGE_PLACES) <= set(targets(found, ops.Directory))
+    assert targets(found, ops.MountPoint) == ["/b"]
+
+
+@pytest.mark.parametrize("place", ["/var/run/x", "/var/lock/x", "/run/x"])
+def test_below_what_images_have_as_a_link_to_run_a_volume_waits_for_the_childs_own_run(place: str) -> None:
+    sandbox = Sandbox(IMAGE, "/srv/project", (Bind("/srv/x", place),))
+    assert ops.Tree("/srv/x", f"{ops.STAGING}/0", True, place=place) in ops.template(sandbox)
+    assert ops.private(sandbox)[-1] == ops.Rebind(f"{ops.STAGING}/0", place)
+
+
+def test_pid_1_asks_for_the_mount_point_of_a_memory_volume_in_an_image_but_not_in_the_project() -> None:
+    volumes = (Tmpfs("/t", 1, 0o755), Tmpfs("/work/t", 1, 0o755))
+    found = ops.private(Sandbox(IMAGE, "/srv/project", volumes))
+    assert targets(found, ops.Directory) == ["/t"]
+
+
+def test_an_optional_bind_has_no_mount_point_and_is_left_out_where_each_child_begins_with_nothing() -> None:
+    volumes = (Bind("/srv/x", "/etc/x", optional=True), Bind("/srv/y", "/run/y", read_only=True, optional=True))
+    for root in (IMAGE, BUILT, PLAIN.root):
+        sandbox = Sandbox(root, "/srv/project", volumes)
+        found = ops.template(sandbox)
+        assert [each for each in found if isinstance(each, ops.OptionalFile)] == [ops.OptionalFile("/srv/x", "/etc/x")]
+        assert not {"/etc/x", "/run/y"} & set(targets(found, ops.MountPoint) + targets(found, ops.Tree))
+        assert not [each for each in ops.private(sandbox) if isinstance(each, ops.Rebind) and each.target == "/run/y"]
+
+
+# --- overlays ---------------------------------------------------------------------------------------------------
+
+
+def test_an_overlay_on_disk_is_mounted_once_for_all_children_after_the_read_only() -> None:
+    overlay = Overlay("/vagga/root", ("/l/2", "/l/1"), "/u", "/w")
+    sandbox = Sandbox(HostRoot(), "/srv/project", (Bind("/srv/c", "/vagga/cache"), overlay))
+    found = ops.template(sandbox)
+    mounted = ops.OverlayMount("/vagga/root", ("/l/2", "/l/1"), "/u", "/w")
+    assert found.index(ops.Directory("/vagga/root")) < found.index(ops.ReadOnly()) < found.index(mounted)
+    assert kinds(ops.private(sandbox)).count("OverlayMount") == 0
+    assert not ops.is_single_use(sandbox)
+
+
+def test_an_overlay_in_memory_is_each_childs_own_and_its_host_directories_are_staged() -> None:
+    overlay = Overlay("/data", ("/srv/l", "inside:/var/x"), size=5, uid=1, gid=2)
+    sandbox = Sandbox(IMAGE, "/srv/project", (Bind("/srv/b", "/tmp/b"), overlay))
+    staged = f"{ops.STAGING}/1"
+    assert ops.Tree("/srv/l", staged, read_only=True, place="/data") in ops.template(sandbox)
+    assert kinds(ops.template(sandbox)).count("OverlayMount") == 0
+    assert ops.private(sandbox)[-3:] == (
+        ops.Directory("/data"),
+        ops.OverlayMount("/data", (staged, "/var/x"), size=5, uid=1, gid=2),
+        ops.Rebind(f"{ops.STAGING}/0", "/tmp/b"),
+    )
+
+
+def test_a_volume_in_an_overlay_in_memory_comes_after_it() -> None:
+    volumes = (Overlay("/a", ("inside:/a",)), Bind("/srv/x", "/a/b"), Tmpfs("/a/c", 1, 0o755))
+    found = ops.private(Sandbox(HostRoot(), "/srv/project", volumes))
+    assert found[-4:] == (
+        ops.OverlayMount("/a", ("/a",)),
+        ops.Rebind(f"{ops.STAGING}/0", "/a/b"),
+        ops.Directory("/a/c"),
+        ops.Memory("/a/c", 1, 0o755),
+    )
+
+
+def test_a_root_in_memory_serves_one_child_only() -> None:
+    sandbox = Sandbox(Overlay("/", ("/srv/image",), size=7), "/srv/project")
+    assert ops.is_single_use(sandbox)
+    assert ops.template(sandbox)[0] == ops.OverlayMount("/", ("/srv/image",), size=7)
+    assert not ops.is_single_use(Sandbox(Overlay("/", ("/l",), "/u", "/w"), "/srv/project"))
+    assert not ops.is_single_use(Sandbox(IMAGE, "/srv/project"))
+
+
+def test_an_overlay_around_the_projects_own_path_hides_it() -> None:
+    sandbox = Sandbox(HostRoot(), "/srv/project", (Overlay("/srv", ("inside:/srv",)),))
+    assert targets(ops.template(sandbox), ops.Tree) == ["/sys", "/work", "/proc"]
+
+
+def test_every_operation_of_an_image_says_what_it_does() -> None:
+    volumes = (Overlay("/a", ("inside:/a",)), Overlay("/b", ("/l",), "/u", "/w"), Bind("/x", "/etc/x", optional=True))
+    sandbox = Sandbox(IMAGE, "/srv/project", volumes)
+    texts = [operation.describe() for operation in ops.template(sandbox) + ops.private(sandbox)]
+    assert all(texts) and len(set(texts)) == len(texts)
+    assert ops.Image("/i", writable=True).describe() != ops.Image("/i").describe()

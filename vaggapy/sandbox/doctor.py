@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import tempfile
 
 from vaggapy import host
 from vaggapy.errors import SandboxError
@@ -15,7 +16,7 @@ from vaggapy.record import Record, unpack
 from vaggapy.sandbox import channel, run
 from vaggapy.sandbox.explain import APPARMOR, RANGES, Found, failed_child
 from vaggapy.sandbox.operations import may_hide
-from vaggapy.sandbox.spec import PIPES, TERMINAL, Failure, HostRoot, Launch, Program, Sandbox
+from vaggapy.sandbox.spec import PIPES, TERMINAL, Failure, HostRoot, Launch, Overlay, Program, Sandbox
 
 OK, MISSING, FAILED = "ok", "missing", "failed"
 PATIENCE = 10_000  # ms for one child
@@ -46,6 +47,7 @@ def checks() -> tuple[Check, ...]:
         _ids(spawner),
         *_sandbox(spawner, caller),
         _terminal(spawner, caller),
+        _overlay(spawner, caller),
         _descriptors(),
         _killed_with_spawner(spawner, caller),
         _network(caller),
@@ -93,6 +95,23 @@ def _terminal(spawner: run.Spawner, caller: host.Host) -> Check:
     why = outcome.failure.step if outcome.failure else "no terminal came"
     remedy = "use --no-prefix, or redirect the output, until /dev/pts can be mounted"
     return Check("terminals", MISSING, f"a child got none: {why}", remedy, False)
+
+
+def _overlay(spawner: run.Spawner, caller: host.Host) -> Check:
+    """Remove a directory that exists below and make it again: this is what a half-working overlayfs cannot do."""
+    name = "overlay"
+    words = ("/bin/sh", "-c", "cd /run/overlay && rmdir below && mkdir below && : > below/file && rm -r below")
+    with tempfile.TemporaryDirectory() as directory:
+        os.mkdir(f"{directory}/below")
+        mounts = (Overlay("/run/overlay", (directory,), size=1024 * 1024),)
+        outcome = _launch(spawner, caller, words, PIPES, mounts)
+    if outcome.failure is not None:
+        error = failed_child(outcome.failure, HostRoot(), Found())
+        return Check(name, MISSING, error.what, error.remedy, False)
+    if outcome.status != 0:
+        remedy = "use another kernel, or report this one with its version"
+        return Check(name, MISSING, "a directory that exists below cannot be removed and made again", remedy, False)
+    return Check(name, OK, "a directory that exists below was removed and made again", "", False)
 
 
 def _descriptors() -> Check:
@@ -146,11 +165,15 @@ class Outcome(Record):
 
 
 def _request(
-    spawner: run.Spawner, caller: host.Host, words: tuple[str, ...], streams: str
+    spawner: run.Spawner,
+    caller: host.Host,
+    words: tuple[str, ...],
+    streams: str,
+    mounts: tuple[Overlay, ...] = (),
 ) -> tuple[channel.Channel, int, Failure | None]:
     """Ask for a child; return its control channel, its pidfd (-1: refused) and why it was refused."""
     hidden = tuple(home for home in caller.homes if may_hide(home))
-    sandbox = Sandbox(HostRoot(hidden), caller.directory)
+    sandbox = Sandbox(HostRoot(hidden), caller.directory, mounts)
     program = Program(words, {"PATH": PATH}, "/", streams=streams)
     ours, theirs = channel.pair()
     null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
@@ -164,9 +187,15 @@ def _request(
     return ours, answer.pidfd, answer.failure
 
 
-def _launch(spawner: run.Spawner, caller: host.Host, words: tuple[str, ...], streams: str) -> Outcome:
+def _launch(
+    spawner: run.Spawner,
+    caller: host.Host,
+    words: tuple[str, ...],
+    streams: str,
+    mounts: tuple[Overlay, ...] = (),
+) -> Outcome:
     """Run a child to its end."""
-    ours, pidfd, failure = _request(spawner, caller, words, streams)
+    ours, pidfd, failure = _request(spawner, caller, words, streams, mounts)
     status, outer_proc, masters = -1, False, False
     if pidfd >= 0:
         _wait(pidfd)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from vaggapy.errors import ExitCode, SandboxError
 from vaggapy.record import Record
-from vaggapy.sandbox.operations import inside
-from vaggapy.sandbox.spec import Failure, HostRoot
+from vaggapy.sandbox.operations import WORK, inside
+from vaggapy.sandbox.spec import Failure, HostRoot, ImageRoot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vaggapy.sandbox.spec import Overlay
+
+    Root = HostRoot | ImageRoot | Overlay
+
 EPERM, ENOENT, EIO, ENOEXEC, EACCES, EBUSY, EEXIST = 1, 2, 5, 8, 13, 16, 17
-ENOTDIR, EINVAL, ENOSPC, EROFS, ELOOP, ENOSYS, EUSERS = 20, 22, 28, 30, 40, 38, 87
+ENODEV, ENOTDIR, EINVAL, ENOSPC, EROFS, ELOOP, ENOSYS, EUSERS, ENOTSUP = 19, 20, 22, 28, 30, 40, 38, 87, 95
 E2BIG, EAGAIN, ENOMEM, EMFILE, ETXTBSY = 7, 11, 12, 24, 26
 
 NAMES = {
@@ -31,6 +35,7 @@ NAMES = {
     EACCES: "permission denied",
     EBUSY: "it is in use",
     EEXIST: "file exists",
+    ENODEV: "no such device",
     ENOTDIR: "not a directory",
     EINVAL: "invalid argument",
     EMFILE: "too many open files",
@@ -40,6 +45,7 @@ NAMES = {
     ENOSYS: "the kernel has no such call",
     ELOOP: "too many symbolic links",
     EUSERS: "too many users",
+    ENOTSUP: "operation not supported",
 }
 
 # Facts that are no files: the mode in /proc/self/status, and whether "/" is no mount point.
@@ -163,7 +169,7 @@ def _map_refusal(failure: Failure, facts: Mapping[str, str]) -> SandboxError:
     )
 
 
-def failed_child(failure: Failure, root: HostRoot, found: Found) -> SandboxError:
+def failed_child(failure: Failure, root: Root, found: Found) -> SandboxError:
     """Explain why a child could not be started; the code is what the child counts as having exited with."""
     match failure.step:
         case "exec" | "interpreter":
@@ -174,10 +180,15 @@ def failed_child(failure: Failure, root: HostRoot, found: Found) -> SandboxError
             what = f"id {failure.target} cannot be taken ({failure.step}): {cause(failure.errno)}"
             remedy = f"this run does not have it; {RANGES}; an outer container has to give it, too"
             return SandboxError(what, remedy, "ids-missing")
+        case "Owner":
+            what = f"volume {failure.target} cannot be given to its owner: {cause(failure.errno)}"
+            return SandboxError(what, f"choose ids that this run has; {RANGES}", "ids-missing")
         case "Source":
             return _failed_source(failure, root)
-        case "MountPoint" | "Directory" | "Tree" | "Memory" | "Rebind" | "Seal":
-            return _failed_mount(failure)
+        case "Overlay":
+            return _failed_overlay(failure)
+        case "MountPoint" | "Directory" | "Tree" | "Memory" | "Rebind" | "Seal" | "OverlayMount" | "Inside":
+            return _failed_mount(failure, root)
         case _:
             paths = _paths(failure)
             what = f"the sandbox cannot be made: {failure.step}{' ' if paths else ''}{paths}: {cause(failure.errno)}"
@@ -200,7 +211,7 @@ def _paths(failure: Failure) -> str:
     return " on ".join(path for path in dict.fromkeys((failure.source, failure.target)) if path)
 
 
-def _failed_program(failure: Failure, root: HostRoot, found: Found) -> SandboxError:
+def _failed_program(failure: Failure, root: Root, found: Found) -> SandboxError:
     program = failure.source
     hidden = _hidden_place(root, found)
     if failure.errno in (ENOENT, ENOTDIR) and hidden:
@@ -248,8 +259,10 @@ def _failed_interpreter(failure: Failure) -> SandboxError:
     )
 
 
-def _hidden_place(root: HostRoot, found: Found) -> str:
+def _hidden_place(root: Root, found: Found) -> str:
     """Return the path of what the host has and a hidden home covers, "" if that is not why it is missing."""
+    if not isinstance(root, HostRoot):
+        return ""
     for path in (found.path, found.real):
         covered = any(inside(path, home) for home in root.hidden)
         if path and covered and not any(inside(path, place) for place in found.visible):
@@ -257,7 +270,7 @@ def _hidden_place(root: HostRoot, found: Found) -> str:
     return ""
 
 
-def _failed_directory(failure: Failure, root: HostRoot, found: Found) -> SandboxError:
+def _failed_directory(failure: Failure, root: Root, found: Found) -> SandboxError:
     hidden = failure.errno == ENOENT and _hidden_place(root, found)
     remedy = "it is in a hidden home: use `!Host {home: read-only}`" if hidden else "create it, or correct `work-dir`"
     if failure.errno in (EACCES, EPERM):
@@ -270,11 +283,14 @@ def _failed_directory(failure: Failure, root: HostRoot, found: Found) -> Sandbox
     )
 
 
-def _failed_source(failure: Failure, root: HostRoot) -> SandboxError:
+def _failed_source(failure: Failure, root: Root) -> SandboxError:
     """Explain what is to be shown inside and cannot be opened on the host."""
     source = failure.source
+    if failure.target == "/" and not isinstance(root, HostRoot):
+        what = f"{_image(root)} cannot be entered: {source}: {cause(failure.errno)}"
+        return SandboxError(what, "build the container again", "image-missing")
     what = f"volume {failure.target}: {source}"
-    if source == failure.target and source in root.exposed:
+    if isinstance(root, HostRoot) and source == failure.target and source in root.exposed:
         what = f"`expose`: {source}"
     if failure.errno in (ENOENT, ENOTDIR):
         return SandboxError(f"{what} does not exist", "create it, or correct the path", "volume-source")
@@ -283,8 +299,21 @@ def _failed_source(failure: Failure, root: HostRoot) -> SandboxError:
     )
 
 
-def _failed_mount(failure: Failure) -> SandboxError:
+def _image(root: Root) -> str:
+    """Name the root of a container that was built."""
+    return f"container {root.container}: its image" if isinstance(root, ImageRoot) else "the container's image"
+
+
+def _failed_mount(failure: Failure, root: Root) -> SandboxError:
     source, target, number = failure.source, failure.target, failure.errno
+    in_image = not isinstance(root, HostRoot) and (target == WORK or not inside(target, WORK))
+    if in_image and number in (ENOENT, EROFS):
+        lacking = source if failure.step == "Inside" else target
+        return SandboxError(
+            f"{_image(root)} lacks {lacking}",
+            f"add `!EnsureDir {lacking}` to its setup; where a file is mounted: `!Text` with an empty one",
+            "image-mount-point",
+        )
     if number in (ENOENT, EROFS, EACCES, EPERM):
         return SandboxError(
             f"volume {target} has no mount point in the container: {cause(number)}",
@@ -302,3 +331,23 @@ def _failed_mount(failure: Failure) -> SandboxError:
         _general_remedy(number),
         "sandbox-refused",
     )
+
+
+def _failed_overlay(failure: Failure) -> SandboxError:
+    """Explain what overlayfs, or the file system that takes what is written, does not do here."""
+    source, number = failure.source, failure.errno
+    place = "the root" if failure.target == "/" else f"volume {failure.target}"
+    if number == ENOTSUP:
+        what = f"{place}: {source or 'a file system in memory'} keeps no user attributes, which overlayfs needs"
+        remedy = "put the project on another file system: ext4, xfs, btrfs" if source else "use a kernel from 6.6 on"
+        return SandboxError(what, remedy, "overlay-attributes")
+    what = f"{place}: overlayfs cannot be used: {cause(number)}"
+    if number == ENODEV:
+        return SandboxError(what, "load it: `sudo modprobe overlay`", "overlay-refused")
+    if number in (EAGAIN, ENOMEM, EMFILE, ENOSPC):
+        return SandboxError(what, _general_remedy(number), "overlay-refused")
+    if number in (EPERM, EACCES):
+        remedy = "use a kernel from 5.11 on; outer containers and security modules can forbid it, too"
+    else:
+        remedy = "put the project on another file system (ext4, xfs, btrfs); an overlay takes two others at most below"
+    return SandboxError(what, remedy, "overlay-refused")

@@ -9,6 +9,7 @@ thread, and a raw clone must not leave a lock taken in the child.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -36,9 +37,17 @@ AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
-MOVE_MOUNT_F_EMPTY_PATH = 4
+MOVE_MOUNT_F_EMPTY_PATH = 0x04
+MOVE_MOUNT_T_SYMLINKS = 0x10
 MOUNT_ATTR_RDONLY = 1
 MOUNT_ATTR_NOSUID = 2
+MOUNT_ATTR_NODEV = 4
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -46,10 +55,13 @@ PR_SET_DUMPABLE = 4
 SIGCHLD = 17
 LAST_SIGNAL = 64
 
+_RACES = 100
+
 # Numbers from 424 on are the same on every architecture.
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
 _SYS_CLOSE_RANGE = 436
+_SYS_OPENAT2 = 437
 _SYS_MOUNT_SETATTR = 442
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
@@ -70,6 +82,16 @@ class _MountAttr(ctypes.Structure):
         ("attr_clr", ctypes.c_uint64),
         ("propagation", ctypes.c_uint64),
         ("userns_fd", ctypes.c_uint64),
+    )
+
+
+class _OpenHow(ctypes.Structure):
+    """`struct open_how` of openat2(2)."""
+
+    _fields_ = (  # type: ignore[mutable-override]  # as above
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
     )
 
 
@@ -152,15 +174,19 @@ def open_tree(path: str) -> int:
     return fd
 
 
-def move_mount(fd: int, source: str, target: str) -> None:
-    """Attach the detached mounts of `fd` at `target`; `source` is for the message only (kernel 5.2)."""
+def move_mount(fd: int, source: str, target: str, follow: bool = False) -> None:
+    """Attach the detached mounts of `fd` at `target`; `source` is for the message only (kernel 5.2).
+
+    A link at `target` is covered itself, or with `follow` what it leads to.
+    """
+    flags = MOVE_MOUNT_F_EMPTY_PATH | (MOVE_MOUNT_T_SYMLINKS if follow else 0)
     if _syscall(
         _long(_SYS_MOVE_MOUNT),
         _long(fd),
         b"",
         _long(AT_FDCWD),
         os.fsencode(target),
-        _long(MOVE_MOUNT_F_EMPTY_PATH),
+        _long(flags),
     ):
         _fail("move_mount", source, target)
 
@@ -170,7 +196,12 @@ def set_read_only(path: str, fd: int = AT_FDCWD, recursive: bool = True) -> None
 
     Unlike a remount it does not trip over flags that an outer namespace has locked.
     """
-    attributes = _MountAttr(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, 0)
+    add_attributes(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, path, fd, recursive)
+
+
+def add_attributes(added: int, path: str, fd: int = AT_FDCWD, recursive: bool = True) -> None:
+    """Add MOUNT_ATTR flags to the mount at `path` (or of `fd` with an empty path), mount_setattr(2) (kernel 5.12)."""
+    attributes = _MountAttr(added, 0, 0, 0)
     flags = (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
     if _syscall(
         _long(_SYS_MOUNT_SETATTR),
@@ -181,6 +212,25 @@ def set_read_only(path: str, fd: int = AT_FDCWD, recursive: bool = True) -> None
         _ulong(ctypes.sizeof(attributes)),
     ):
         _fail("mount_setattr", "", path)
+
+
+def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    """Open `path` below the descriptor `directory`, openat2(2) (kernel 5.6); the result is closed on exec.
+
+    `resolve`: how links and `..` are taken. `mode` must be 0 unless something may be created. With RESOLVE_IN_ROOT or
+    RESOLVE_BENEATH the kernel answers EAGAIN when anything was renamed meanwhile: asked again, it gives the answer.
+    """
+    name = os.fsencode(path)
+    if b"\0" in name:
+        raise OSError(errno.EINVAL, "openat2", path)
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    for _ in range(_RACES):
+        fd: int = _syscall(_long(_SYS_OPENAT2), _long(directory), name, ctypes.byref(how), _ulong(ctypes.sizeof(how)))
+        if fd >= 0:
+            return fd
+        if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+            break
+    _fail("openat2", path)
 
 
 def pivot_root(new: str, old: str) -> None:

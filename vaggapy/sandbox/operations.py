@@ -9,7 +9,7 @@ neither write through, nor uncover, nor unmount them, even as root (reference: k
 from __future__ import annotations
 
 from vaggapy.record import Record
-from vaggapy.sandbox.spec import Bind, HostRoot, Sandbox, Tmpfs
+from vaggapy.sandbox.spec import INSIDE, Bind, HostRoot, ImageRoot, Overlay, Sandbox, Tmpfs
 
 MEBIBYTE = 1024 * 1024
 WORK = "/work"
@@ -19,6 +19,12 @@ HIDDEN_SIZE = 4096
 
 # Made for each child alone; what is to appear below them is bound by PID 1, from the staging directory.
 PRIVATE_PLACES = ("/tmp", "/run", "/dev/shm")
+
+# What most images have as links to a private place, so that mount points below them may exist in the child only.
+PRIVATE_LINKS = (("/var/run", "/run"), ("/var/lock", "/run"))
+
+# What a root gets for itself. In an image that is read-only these must be there.
+IMAGE_PLACES = ("/dev", "/proc", "/run", "/sys", "/tmp", WORK)
 
 # Top-level names of the host that the new root does not take over.
 OWN_NAMES = ("dev", "home", "lost+found", "proc", "root", "run", "sys", "tmp", "work")
@@ -58,6 +64,52 @@ class NewRoot(Record):
     def describe(self) -> str:
         """Say what this does."""
         return "enter an empty root in memory"
+
+
+class Image(Record):
+    """Enter the directory `source` of the host as the root, without its devices, and read-only unless `writable`."""
+
+    source: str
+    writable: bool = False
+    target: str = "/"
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"enter {self.source}{'' if self.writable else ' read-only'}"
+
+
+class OverlayMount(Record):
+    """Mount an overlay file system; fields as of `spec.Overlay`. At "/" it is entered as the root.
+
+    In a template the paths are those of the host, in what is private those of the new root.
+    """
+
+    target: str
+    lowers: tuple[str, ...]
+    upper: str = ""
+    work: str = ""
+    size: int = 0
+    uid: int = -1
+    gid: int = -1
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"overlay of {len(self.lowers)} below {self.upper or 'memory'} at {self.target}"
+
+
+class OptionalFile(Record):
+    """Bind the file `source` of the host over the file or the link `target`, if both are there.
+
+    A link is covered itself: the `/etc/resolv.conf` of many images leads into `/run`, which is empty in each child.
+    """
+
+    source: str
+    target: str
+    read_only: bool = True
+
+    def describe(self) -> str:
+        """Say what this does."""
+        return f"bind {self.source} at {self.target} if both are files"
 
 
 class Directory(Record):
@@ -146,11 +198,13 @@ class Devices(Record):
 
 
 class ReadOnly(Record):
-    """Make everything that is mounted so far read-only, recursively."""
+    """Make everything that is mounted so far at `target` and below read-only."""
+
+    target: str = "/"
 
     def describe(self) -> str:
         """Say what this does."""
-        return "everything so far read-only"
+        return f"everything so far below {self.target} read-only"
 
 
 class Processes(Record):
@@ -202,6 +256,9 @@ class Rebind(Record):
 
 Operation = (
     NewRoot
+    | Image
+    | OverlayMount
+    | OptionalFile
     | Directory
     | MountPoint
     | Symlink
@@ -231,34 +288,58 @@ def may_hide(directory: str) -> bool:
     return parts[0] not in SYSTEM_NAMES or (parts[0] in ("opt", "var", "usr") and len(parts) > 2 and "home" in parts)
 
 
+def is_single_use(sandbox: Sandbox) -> bool:
+    """Return whether no two children may share a template: where the root itself is a child's own memory."""
+    return isinstance(sandbox.root, Overlay) and not sandbox.root.upper
+
+
 def template(sandbox: Sandbox) -> tuple[Operation, ...]:
     """Return what is done once for all children with this sandbox.
 
     The order matters: mount points while the new root is writable, the host's trees, then read-only for all of
     that, then what stays writable, then `/proc` (bound after the read-only, or no child can mount its own).
+    In an image that is read-only no mount point is made: it is there, or the mount on it fails.
     """
-    root = sandbox.root
     shared, staged = _shared_binds(sandbox)
-    own = OWN_NAMES if root.hidden else tuple(name for name in OWN_NAMES if name not in HOME_NAMES)
+    overlays = [mount for mount in sandbox.mounts if isinstance(mount, Overlay) and mount.upper]
+    lowers = _staged_lowers(sandbox, len(staged))
+    trees: list[Tree | OverlayMount] = [Tree(bind.source, bind.target, bind.read_only) for bind in shared]
+    trees += [_overlay_mount(mount, mount.lowers) for mount in overlays]
     return (
-        NewRoot(),
-        *(Directory(f"/{name}") for name in own if name != "lost+found"),
-        MirrorRoot(own),
-        *(Memory(path, HIDDEN_SIZE) for path in _hidden_below_mirror(root)),
-        Tree("/sys", "/sys", optional=True),
+        *_root(sandbox),
         Memory("/dev", MEBIBYTE),
         Devices(DEVICES),
         *(Symlink(f"/dev/{name}", text) for name, text in DEVICE_LINKS),
         *(Directory(f"/dev/{name}") for name in ("pts", "shm")),
-        *(MountPoint(bind.source, bind.target) for bind in shared if not inside(bind.target, WORK)),
-        *(Directory(mount.target) for mount in sandbox.mounts if _is_shared_tmpfs(sandbox, mount)),
+        *(MountPoint(bind.source, bind.target) for bind in shared if _may_make(sandbox, bind.target)),
+        *(Directory(mount.target) for mount in sandbox.mounts if _needs_shared_directory(sandbox, mount)),
         *(MountPoint(bind.source, f"{STAGING}/{n}", bind.target) for n, bind in enumerate(staged)),
-        ReadOnly(),
+        *(Directory(place) for _, place, _ in lowers),
+        ReadOnly("/" if isinstance(sandbox.root, HostRoot) else "/dev"),
         Tree(sandbox.project, WORK),
-        *(Tree(bind.source, bind.target, bind.read_only) for bind in shared),
+        *sorted(trees, key=lambda tree: tree.target),
         *(Tree(bind.source, f"{STAGING}/{n}", bind.read_only, place=bind.target) for n, bind in enumerate(staged)),
+        *(Tree(source, place, read_only=True, place=target) for source, place, target in lowers),
+        *_optional_files(sandbox),
         Tree("/proc", "/proc"),
     )
+
+
+def _root(sandbox: Sandbox) -> tuple[Operation, ...]:
+    """Return the operations that make the root, with `/sys`, and enter it."""
+    root = sandbox.root
+    if isinstance(root, HostRoot):
+        own = OWN_NAMES if root.hidden else tuple(name for name in OWN_NAMES if name not in HOME_NAMES)
+        return (
+            NewRoot(),
+            *(Directory(f"/{name}") for name in own if name != "lost+found"),
+            MirrorRoot(own),
+            *(Memory(path, HIDDEN_SIZE) for path in _hidden_below_mirror(root)),
+            Tree("/sys", "/sys", optional=True),
+        )
+    entered = Image(root.path, root.writable) if isinstance(root, ImageRoot) else _overlay_mount(root, root.lowers)
+    made = tuple(Directory(place) for place in IMAGE_PLACES) if _is_writable(sandbox) else ()
+    return (entered, *made, Tree("/sys", "/sys", read_only=True, optional=True))
 
 
 def private(sandbox: Sandbox) -> tuple[Operation, ...]:
@@ -266,7 +347,7 @@ def private(sandbox: Sandbox) -> tuple[Operation, ...]:
     _, staged = _shared_binds(sandbox)
     volumes = {mount.target for mount in sandbox.mounts}
     made: list[Operation] = [Processes(), LockControls(KERNEL_CONTROLS), Terminals()]
-    if "/tmp" not in volumes:
+    if "/tmp" not in volumes and not _is_in_the_making(sandbox.root):
         made.append(Memory("/tmp", TEMPORARY_SIZE, 0o1777))
     if "/run" not in volumes:
         made.append(Memory("/run", TEMPORARY_SIZE, 0o755, (("shm", 0o1777), ("lock", 0o1777))))
@@ -276,17 +357,54 @@ def private(sandbox: Sandbox) -> tuple[Operation, ...]:
         (bind.target, Rebind(f"{STAGING}/{n}", bind.target)) for n, bind in enumerate(staged)
     ]
     sealed: list[Operation] = []
+    places = {(source, target): place for source, place, target in _staged_lowers(sandbox, len(staged))}
     for mount in sandbox.mounts:
-        match mount:
-            case Tmpfs(target, size, mode, directories, files, read_only):
-                if _is_below_memory(sandbox, target):
-                    late.append((target, Directory(target)))
-                late.append((target, Memory(target, size, mode, directories, files)))
-                sealed += [Seal(target)] if read_only else []
-            case Bind():
-                pass
+        target = mount.target
+        if isinstance(mount, Bind) or (isinstance(mount, Overlay) and mount.upper):
+            continue
+        if _needs_private_directory(sandbox, target):
+            late.append((target, Directory(target)))
+        if isinstance(mount, Tmpfs):
+            late.append((target, Memory(target, mount.size, mount.mode, mount.directories, mount.files)))
+            sealed += [Seal(target)] if mount.read_only else []
+        else:
+            lowers = [places.get((source, target)) or source.removeprefix(INSIDE) for source in mount.lowers]
+            late.append((target, _overlay_mount(mount, tuple(lowers))))
     made += [operation for _, operation in sorted(late, key=lambda pair: pair[0])]
     return (*made, *sealed)
+
+
+def _is_in_the_making(root: HostRoot | ImageRoot | Overlay) -> bool:
+    """Return whether a root is just being built: what one step leaves in its `/tmp` is there for the next one."""
+    return bool(root.upper) if isinstance(root, Overlay) else isinstance(root, ImageRoot) and root.writable
+
+
+def _overlay_mount(overlay: Overlay, lowers: tuple[str, ...]) -> OverlayMount:
+    return OverlayMount(overlay.target, lowers, overlay.upper, overlay.work, overlay.size, overlay.uid, overlay.gid)
+
+
+def _staged_lowers(sandbox: Sandbox, first: int) -> tuple[tuple[str, str, str], ...]:
+    """Return (host path, place in the staging directory, target) of what PID 1 puts below its own memory.
+
+    `first`: the number of the first such place.
+    """
+    found = [
+        (lower, mount.target)
+        for mount in sandbox.mounts
+        if isinstance(mount, Overlay) and not mount.upper
+        for lower in mount.lowers
+        if not lower.startswith(INSIDE)
+    ]
+    return tuple((lower, f"{STAGING}/{first + n}", target) for n, (lower, target) in enumerate(found))
+
+
+def _optional_files(sandbox: Sandbox) -> tuple[OptionalFile, ...]:
+    """Return the optional binds; below a place that is empty in each child, there is no file to cover."""
+    return tuple(
+        OptionalFile(mount.source, mount.target, mount.read_only)
+        for mount in sandbox.mounts
+        if isinstance(mount, Bind) and mount.optional and not _is_below_memory(sandbox, mount.target)
+    )
 
 
 def _shared_binds(sandbox: Sandbox) -> tuple[tuple[Bind, ...], tuple[Bind, ...]]:
@@ -294,11 +412,13 @@ def _shared_binds(sandbox: Sandbox) -> tuple[tuple[Bind, ...], tuple[Bind, ...]]
 
     What the host shows by itself yields to a volume that is to show something else, or nothing, at that place.
     """
-    binds: list[Bind] = [Bind(path, path) for path in sandbox.root.exposed if path != "/"]
-    if not inside(sandbox.project, WORK):
-        binds.append(Bind(sandbox.project, sandbox.project, read_only=False))
+    binds: list[Bind] = []
+    if isinstance(sandbox.root, HostRoot):
+        binds += [Bind(path, path) for path in sandbox.root.exposed if path != "/"]
+        if not inside(sandbox.project, WORK):
+            binds.append(Bind(sandbox.project, sandbox.project, read_only=False))
     binds = [bind for bind in binds if not _is_covered(sandbox, bind.target)]
-    binds += [mount for mount in sandbox.mounts if isinstance(mount, Bind)]
+    binds += [mount for mount in sandbox.mounts if isinstance(mount, Bind) and not mount.optional]
     staged = tuple(bind for bind in binds if _is_below_memory(sandbox, bind.target))
     shared = tuple(bind for bind in binds if bind not in staged)
     return tuple(sorted(shared, key=lambda bind: bind.target)), tuple(sorted(staged, key=lambda bind: bind.target))
@@ -308,23 +428,50 @@ def _is_below_memory(sandbox: Sandbox, target: str) -> bool:
     """Return whether a mount point exists in the child only: below its own `/tmp` and the like, or a memory volume."""
     replaced = [mount.target for mount in sandbox.mounts if isinstance(mount, Bind)]
     places = [place for place in PRIVATE_PLACES if place not in replaced]
-    places += [mount.target for mount in sandbox.mounts if isinstance(mount, Tmpfs)]
+    if not isinstance(sandbox.root, HostRoot):
+        places += [link for link, place in PRIVATE_LINKS if place in places and link not in replaced]
+    places += [mount.target for mount in sandbox.mounts if _is_memory(mount)]
     return any(target != place and inside(target, place) for place in places)
 
 
+def _is_memory(mount: Bind | Tmpfs | Overlay) -> bool:
+    """Return whether a volume is each child's own."""
+    return isinstance(mount, Tmpfs) or (isinstance(mount, Overlay) and not mount.upper)
+
+
 def _is_covered(sandbox: Sandbox, target: str) -> bool:
-    """Return whether a bind volume or an empty one takes the place of what the host has at `target`."""
-    return any(inside(target, m.target) for m in sandbox.mounts if isinstance(m, Bind) or m.read_only)
+    """Return whether a bind volume, an overlay or an empty volume takes the place of what the host has at `target`."""
+    return any(inside(target, m.target) for m in sandbox.mounts if not isinstance(m, Tmpfs) or m.read_only)
 
 
-def _is_shared_tmpfs(sandbox: Sandbox, mount: Bind | Tmpfs) -> bool:
-    """Return whether the template must make the mount point of a memory volume."""
+def _is_writable(sandbox: Sandbox) -> bool:
+    """Return whether mount points may be made in the root itself."""
+    return not isinstance(sandbox.root, ImageRoot) or sandbox.root.writable
+
+
+def _may_make(sandbox: Sandbox, target: str) -> bool:
+    """Return whether the template makes a mount point: never in the project or in an image that is read-only."""
+    return not inside(target, WORK) and (_is_writable(sandbox) or inside(target, "/dev"))
+
+
+def _needs_shared_directory(sandbox: Sandbox, mount: Bind | Tmpfs | Overlay) -> bool:
+    """Return whether the template must make the mount point of a volume that is no bind."""
     return (
-        isinstance(mount, Tmpfs)
+        not isinstance(mount, Bind)
         and mount.target not in PRIVATE_PLACES
-        and not inside(mount.target, WORK)
+        and _may_make(sandbox, mount.target)
         and not _is_below_memory(sandbox, mount.target)
     )
+
+
+def _needs_private_directory(sandbox: Sandbox, target: str) -> bool:
+    """Return whether PID 1 makes the mount point of a volume if it is missing.
+
+    In an image a link may lead to a place that is the child's own; elsewhere the kernel refuses, which is told.
+    """
+    if _is_below_memory(sandbox, target):
+        return True
+    return not isinstance(sandbox.root, HostRoot) and not inside(target, WORK)
 
 
 def _hidden_below_mirror(root: HostRoot) -> tuple[str, ...]:

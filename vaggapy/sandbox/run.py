@@ -346,7 +346,7 @@ class Forks:
         self._mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._directory = os.open(".", os.O_PATH | os.O_CLOEXEC)
         self._ignored = init.ignored_signals()
-        self._templates: list[tuple[object, int, tuple[Operation, ...]]] = []
+        self._templates: list[tuple[object, int, tuple[Operation, ...], bool]] = []
         self._waiting: dict[int, tuple[int, int]] = {}
         self.asked, self._ask = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -421,7 +421,7 @@ class Forks:
     def _fork(self, number: int, packed: list[Any], descriptors: tuple[int, ...]) -> int:
         """Clone the PID 1 of a child, whose packed `Launch` this is, into a copy of its template."""
         _, packed_sandbox, packed_program = packed
-        template, private = self._template(packed_sandbox)
+        template, private, is_single_use = self._template(packed_sandbox)
         control, *others = descriptors
         mapped, go = os.pipe2(os.O_CLOEXEC)
         program = unpack(packed_program, SPEC_CLASSES)
@@ -439,14 +439,20 @@ class Forks:
             raise
         finally:
             os.close(mapped)
+            if is_single_use:
+                self._templates = [each for each in self._templates if each[1] != template]
+                os.close(template)
         self._waiting[number] = (pid, go)
         return pid
 
-    def _template(self, packed: object) -> tuple[int, tuple[Operation, ...]]:
-        """Return the mount namespace for a packed sandbox and what is private in it; build it when it is new."""
-        for known, fd, private in self._templates:
+    def _template(self, packed: object) -> tuple[int, tuple[Operation, ...], bool]:
+        """Return the mount namespace for a packed sandbox, what is private in it, and whether it serves only once.
+
+        It is built when it is new.
+        """
+        for known, fd, private, is_single_use in self._templates:
             if known == packed:
-                return fd, private
+                return fd, private, is_single_use
         sandbox: Sandbox = unpack(packed, SPEC_CLASSES)
         linux.unshare(linux.CLONE_NEWNS)
         try:
@@ -455,8 +461,9 @@ class Forks:
         finally:
             self._return()
         private = operations.private(sandbox)
-        self._templates.append((packed, fd, private))
-        return fd, private
+        is_single_use = operations.is_single_use(sandbox)
+        self._templates.append((packed, fd, private, is_single_use))
+        return fd, private, is_single_use
 
     def _return(self) -> None:
         """Go back to the spawner's own mounts and directory."""

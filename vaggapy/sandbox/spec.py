@@ -23,12 +23,51 @@ class HostRoot(Record):
     exposed: tuple[str, ...] = ()
 
 
+# Begins a path of `Overlay.lowers` that is one inside the sandbox's own root.
+INSIDE = "inside:"
+
+
+class ImageRoot(Record):
+    """A root file system that was built: the host directory `path`. Read-only unless it is just being built.
+
+    `container` names it until it is built and its place is known; then `path` is set (`plan.placed`).
+    """
+
+    container: str
+    path: str = ""
+    writable: bool = False
+
+
+class Overlay(Record):
+    """Directories seen as one, writable: `lowers` (top first, host paths) below `upper`, overlayfs.
+
+    `target`: where it is seen; "/" where it is the root. `upper` and `work`: host directories that take what is
+    written, beside each other; "" for a memory file system of `size` bytes (0: no limit but the machine's), which is
+    each child's own. A path of `lowers` that begins with `inside:` is one inside the sandbox's own root; such a one
+    needs a memory upper. A target with `upper` on disk lies outside of the places that are each child's own.
+    `uid`, `gid`: the owner that everything in it gets, -1 to keep it.
+    """
+
+    target: str
+    lowers: tuple[str, ...]
+    upper: str = ""
+    work: str = ""
+    size: int = 0
+    uid: int = -1
+    gid: int = -1
+
+
 class Bind(Record):
-    """A host path `source` seen at `target` inside."""
+    """A host path `source` seen at `target` inside.
+
+    `optional`: a file; left out where `source` is none, or `target` neither a file nor a link. A link is covered
+    itself, wherever it leads to.
+    """
 
     source: str
     target: str
     read_only: bool = True
+    optional: bool = False
 
 
 class Tmpfs(Record):
@@ -45,9 +84,9 @@ class Tmpfs(Record):
 class Sandbox(Record):
     """Everything that a child sees. `mounts` are the volumes, sorted by target."""
 
-    root: HostRoot
+    root: HostRoot | ImageRoot | Overlay
     project: str
-    mounts: tuple[Bind | Tmpfs, ...] = ()
+    mounts: tuple[Bind | Tmpfs | Overlay, ...] = ()
 
 
 INHERIT = "inherit"

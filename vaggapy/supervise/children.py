@@ -6,7 +6,7 @@ import os
 
 from vaggapy.record import replace, unpack
 from vaggapy.sandbox.run import SPEC_CLASSES
-from vaggapy.sandbox.spec import TERMINAL, TERMINALS
+from vaggapy.sandbox.spec import TERMINAL, TERMINALS, HostRoot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,11 +78,16 @@ def launch_of(plan: ChildPlan, columns: int, streams: str, settings: bytes) -> L
 
 def why_not_started(failure: Failure, launch: Launch) -> SandboxError:
     """Explain a failure, with a look at the host for what is missing: it may be there and only hidden."""
-    from vaggapy.sandbox.explain import failed_child  # only where something fails
+    from vaggapy.sandbox.explain import (
+        Found,  # the same
+        failed_child,  # only where something fails
+    )
 
+    root = launch.sandbox.root
+    if not isinstance(root, HostRoot):
+        return failed_child(failure, root, Found())  # What the host has says nothing of what an image lacks.
     missing = failure.target if failure.step in ("interpreter", "chdir") else failure.source
     found = _find_on_host(missing, launch.program.environ.get("PATH", ""))
-    root = launch.sandbox.root
     targets = tuple(mount.target for mount in launch.sandbox.mounts)
     return failed_child(failure, root, replace(found, visible=(launch.sandbox.project, *root.exposed, *targets)))
 

@@ -93,7 +93,7 @@ class Loop:
         self._sockets = sockets
         self._tell = tell
         self._plans = {child.name: child for child in stage.children}
-        prefixed = self._plans if stage.streams in (PIPES, TERMINALS) else ()
+        prefixed = self._plans if stage.streams in (PIPES, TERMINALS) and stage.prefixed else ()
         self._prefixes = prefixes(prefixed, colour)
         self._prefix_width = max((len(each) for each in prefixes(prefixed, colour=False).values()), default=0)
         self._state = policy.initial(stage.mode, tuple(self._plans), float(stage.grace))
@@ -312,7 +312,7 @@ class Loop:
                 for outlet in (self._traffic.out, self._traffic.err):
                     read, write = os.pipe2(os.O_CLOEXEC)
                     ends.append(write)
-                    self._traffic.add(live.number, read, outlet, self._prefixes[live.name])
+                    self._traffic.add(live.number, read, outlet, self._prefixes.get(live.name))
             passed += ends
             if plan.listen is not None:
                 passed.append(self._sockets[live.name])
@@ -392,7 +392,7 @@ class Loop:
             self._traffic.add(live.number, masters[0], self._traffic.out, None)
         else:
             for fd, outlet in zip(masters, (self._traffic.out, self._traffic.err), strict=True):
-                self._traffic.add(live.number, fd, outlet, self._prefixes[live.name])
+                self._traffic.add(live.number, fd, outlet, self._prefixes.get(live.name))
 
     def _end(self, live: Live) -> None:
         """The namespace of a child is empty: take its last words, all its output, and tell the policy."""

@@ -14,17 +14,23 @@ class Listen(Record):
 
 
 class ChildPlan(Record):
-    """One child: what to launch, and the socket to pass to it."""
+    """One child: what to launch, and the socket to pass to it.
+
+    `wanders`: it starts where the caller is. `container`: the name of its own.
+    """
 
     name: str
     launch: Launch
     listen: Listen | None = None
+    wanders: bool = False
+    container: str = ""
 
 
 class Stage(Record):
     """One command of a run: its children, all started together. `grace` in seconds.
 
     `single`: a `!Command`, of which little is told. `streams` as in `sandbox.spec`, the same for every child.
+    `fills`: the persistent volumes that are kept if it succeeds. `prefixed`: names stand before the lines of pipes.
     """
 
     name: str
@@ -34,3 +40,5 @@ class Stage(Record):
     streams: str
     single: bool
     epilog: str = ""
+    fills: tuple[str, ...] = ()
+    prefixed: bool = True
