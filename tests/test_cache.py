@@ -24,6 +24,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project's directory, with a cache directory of its own beside it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     (tmp_path / "caches").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("VAGGA_SETTINGS", raising=False)
     project = tmp_path / "project"
     project.mkdir()
     (project / "vagga.yaml").write_text(TEXT)
@@ -176,4 +178,60 @@ def test_two_files_of_one_directory_have_an_entry_each(place: Path) -> None:
     load(place)
     assert cache.load(str(place), "other.yaml", AT_ONCE).commands.keys() == {"two"}
     assert len(entries(place)) == 2
+    assert load(place).commands.keys() == {"one"}
+
+
+# --- settings and other files -----------------------------------------------------------------------------------
+
+
+def test_a_settings_file_that_appears_is_seen(place: Path) -> None:
+    plant(place)
+    assert load(place).commands == {}
+    (place / ".vagga.settings.yaml").write_text("build-lock-wait: true\n")
+    project = load(place)
+    assert project.commands.keys() == {"one"}
+    assert project.settings.build_lock_wait is True
+
+
+def test_a_settings_file_in_a_directory_that_appears_is_seen(place: Path) -> None:
+    plant(place)
+    settings = place.parent / "home" / ".config" / "vagga" / "settings.yaml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("cache-dir: /c\n")
+    assert load(place).settings.cache_dir == "/c"
+
+
+def test_a_settings_file_that_changes_or_goes_is_seen(place: Path) -> None:
+    settings = place / ".vagga.settings.yaml"
+    settings.write_text("build-lock-wait: true\n")
+    plant(place)
+    settings.write_text("build-lock-wait: false\n")
+    assert load(place).commands.keys() == {"one"}
+    plant(place)
+    settings.unlink()
+    assert load(place).commands.keys() == {"one"}
+
+
+def test_another_home_is_a_miss(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(place)
+    monkeypatch.setenv("HOME", str(place.parent))
+    assert load(place).commands.keys() == {"one"}
+
+
+def test_another_text_of_the_settings_variable_is_a_miss(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(place)
+    monkeypatch.setenv("VAGGA_SETTINGS", "cache-dir: /c")
+    assert load(place).settings.cache_dir == "/c"
+    assert load(place).settings.cache_dir == "/c"
+    monkeypatch.delenv("VAGGA_SETTINGS")
+    assert load(place).settings.cache_dir == ""
+
+
+def test_a_file_that_the_project_names_is_watched_like_itself(place: Path) -> None:
+    text = TEXT.replace("[!Host]", "[!SubConfig {path: part.yaml, container: x}]")
+    (place / "vagga.yaml").write_text(text)
+    (place / "part.yaml").write_text("containers: {x: {setup: [!Sh one]}}")
+    plant(place)
+    assert load(place).commands == {}
+    (place / "part.yaml").write_text("containers: {x: {setup: [!Sh two]}}")
     assert load(place).commands.keys() == {"one"}

@@ -1,9 +1,10 @@
 """The bound Project, kept outside the project: an unchanged vagga.yaml costs neither parsing nor its imports.
 
-An entry holds for one interpreter, one version of vagga and files that are the same to the nanosecond, by path,
-device, inode, size and both times. Any doubt is a miss: a wrong owner, a torn write, a file touched within the
-last two seconds (its time could stay the same over a second change). A miss is read in a process of its own:
-the parser's memory would make every later fork dearer, and hostile input can at worst end that process.
+An entry holds for one interpreter, one version of vagga, one HOME, one VAGGA_SETTINGS, and files that are the same
+to the nanosecond, by path, device, inode, size and both times, or that are still missing. Any doubt is a miss: a
+wrong owner, a torn write, a file touched within the last two seconds (its time could stay the same over a second
+change). A miss is read in a process of its own: the parser's memory would make every later fork dearer, and hostile
+input can at worst end that process.
 
 Entries are `marshal`, which is not safe to read from others: they are read only from files and directories that
 belong to the caller alone, never from the project, which may come from a stranger.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vaggapy.config.model import Project
+    from vaggapy.config.shapes import Shape
 
     Fingerprint = tuple[str, tuple[int, ...]]
 
@@ -53,26 +55,30 @@ def load(directory: str, file: str | None, settled: float = SETTLED) -> Project:
     found = find(directory, file)
     place = _place(found)
     entry = _read_entry(place) if place else None
-    if entry is not None and entry[:3] == (IDENTITY, found.directory, found.file) and _unchanged(entry[3]):
+    identity = (*IDENTITY, os.environ.get("HOME"), os.environ.get("VAGGA_SETTINGS"))
+    if entry is not None and entry[:3] == (identity, found.directory, found.file) and _unchanged(entry[3]):
         try:
             kept: Project = unpack(entry[4], CLASSES)
             return kept
         except (KeyError, TypeError, ValueError):
             pass  # Written by another state of the code: a miss.
     before = _fingerprint(found.file)
-    project, inputs = _compile_apart(found)
+    project, inputs, missing = _compile_apart(found)
     if place and before is not None:
-        prints = tuple(print_ for path in inputs if (print_ := _fingerprint(path)) is not None)
-        if len(prints) == len(inputs) and before in prints and _settled(prints, settled):
-            _write_entry(place, (IDENTITY, found.directory, found.file, prints, pack(project)))
+        prints = tuple(print_ for path in (*inputs, *missing) if (print_ := _fingerprint(path)) is not None)
+        as_read = len(prints) == len(inputs) + len(missing) and all(
+            bool(known) == (path not in missing) for path, known in prints
+        )
+        if as_read and before in prints and _settled(prints, settled):
+            _write_entry(place, (identity, found.directory, found.file, prints, pack(project)))
     return project
 
 
 # --- the parser's own process -----------------------------------------------------------------------------------
 
 
-def _compile_apart(found: Found) -> tuple[Project, tuple[str, ...]]:
-    """Parse and bind in a forked process; return the project and the paths that were read for it."""
+def _compile_apart(found: Found) -> tuple[Project, tuple[str, ...], tuple[str, ...]]:
+    """Parse and bind in a forked process; return the project, and the paths that were read and that were missing."""
     data, status = call_in_child(lambda: _compile(found))
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (HUP, INT, QUIT, TERM):
         raise Interrupted(os.WTERMSIG(status))
@@ -83,13 +89,13 @@ def _compile_apart(found: Found) -> tuple[Project, tuple[str, ...]]:
             "config-too-large",
             ExitCode.CONFIG,
         )
-    kind, packed, inputs = marshal.loads(data)
+    kind, packed, inputs, missing = marshal.loads(data)
     if kind == "problems":
         raise ConfigError(unpack(packed, CLASSES))
     if kind == "error":
         what, remedy, name, code = packed
         raise VaggaError(what, remedy, name, code)
-    return unpack(packed, CLASSES), inputs
+    return unpack(packed, CLASSES), inputs, missing
 
 
 def _compile(found: Found) -> bytes:
@@ -97,21 +103,37 @@ def _compile(found: Found) -> bytes:
     from vaggapy.config.load import read_project  # imports the parser, in this process only
 
     try:
-        loaded = read_project(found)
+        loaded = read_project(found, _shapes, os.environ)
     except ConfigError as error:
-        return marshal.dumps(("problems", pack(error.problems), ()))
+        return marshal.dumps(("problems", pack(error.problems), (), ()))
     except VaggaError as error:
-        return marshal.dumps(("error", (error.what, error.remedy, error.name, error.code), ()))
-    return marshal.dumps(("project", pack(loaded.project), loaded.inputs))
+        return marshal.dumps(("error", (error.what, error.remedy, error.name, error.code), (), ()))
+    project = loaded.project
+    if any(container.host is None for container in project.containers.values()):
+        # these import every step, which a project on the host alone need not wait for
+        from vaggapy.build.recipe import with_versions
+        from vaggapy.build.registry import kinds
+
+        project = with_versions(project, kinds())
+    return marshal.dumps(("project", pack(project), loaded.inputs, loaded.missing))
+
+
+def _shapes() -> dict[str, Shape]:
+    """Return how each build step is written."""
+    from vaggapy.build.registry import shapes  # imports every step, in the parser's process only
+
+    return shapes()
 
 
 # --- what makes an entry valid ----------------------------------------------------------------------------------
 
 
 def _fingerprint(path: str) -> Fingerprint | None:
-    """Return what changes when a file does, or None where it cannot be seen."""
+    """Return what changes when a file does, nothing for one that is missing, or None where it cannot be seen."""
     try:
         found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return path, ()
     except OSError:
         return None
     return path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -124,7 +146,7 @@ def _unchanged(prints: tuple[Fingerprint, ...]) -> bool:
 def _settled(prints: tuple[Fingerprint, ...], age: float) -> bool:
     """Return whether every file is old enough for its times to tell the next change."""
     limit = (time.clock_gettime(time.CLOCK_REALTIME) - age) * 1e9
-    return all(known[3] < limit and known[4] < limit for _, known in prints)
+    return all(known[3] < limit and known[4] < limit for _, known in prints if known)
 
 
 # --- where entries are ------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vaggapy.config import fields
+from vaggapy.config import fields, references, steps
 from vaggapy.config.load import MAX_BYTES
-from vaggapy.config.model import COMPATIBLE_WITH, Tmpfs, TmpfsDir
+from vaggapy.config.model import ALL_IDS, COMPATIBLE_WITH, HOSTS, RESOLVER, Snapshot, Tmpfs, TmpfsDir
 from vaggapy.config.tree import MAX_DEPTH, MAX_NODES
 from vaggapy.config.values import read_number
 
@@ -20,6 +20,8 @@ TABLES = {
     "## Containers": fields.CONTAINER,
     "### !Host": fields.HOST,
     "### !Tmpfs": fields.TMPFS,
+    "### !Persistent": fields.PERSISTENT,
+    "### !Snapshot": fields.SNAPSHOT,
     "### Directories of subdirs": fields.SUBDIR,
     "### !Command": fields.COMMAND,
     "### !Supervise": fields.SUPERVISE,
@@ -57,7 +59,7 @@ def test_each_section_documents_the_keys_types_and_defaults_of_its_table(heading
 def test_every_key_and_tag_of_a_later_version_is_listed() -> None:
     listed = set(re.findall(r"`([^`]+)`", section(LATER_HEADING)))
     later = {key for table in TABLES.values() for key, field in table.items() if field.state == fields.LATER}
-    tags = {**fields.COMMAND_TAGS, **fields.CHILD_TAGS, **fields.VOLUME_TAGS, **fields.STEP_TAGS}
+    tags = {**fields.COMMAND_TAGS, **fields.CHILD_TAGS, **fields.VOLUME_TAGS, **fields.LATER_STEPS}
     assert (later | {tag for tag, state in tags.items() if state == fields.LATER}) - listed == set()
 
 
@@ -76,10 +78,23 @@ def test_the_limits_and_versions_on_the_page_are_those_of_the_code() -> None:
     assert f"understands files of {COMPATIBLE_WITH} " in TEXT
 
 
+def test_every_volume_is_listed() -> None:
+    assert set(re.findall(r"^- `(![A-Za-z]+)", section("## Volumes"), re.MULTILINE)) == set(fields.VOLUME_TAGS)
+
+
+def test_the_limits_of_steps_on_the_page_are_those_of_the_code() -> None:
+    assert f"more than {references.MAX_DEPTH}. " in TEXT
+    assert f"at most {steps.MAX_STEPS:,} steps" in TEXT
+
+
 def test_the_defaults_of_the_tables_are_those_of_the_model() -> None:
     assert read_number(fields.TMPFS["size"].default) == Tmpfs().size
     assert read_number(fields.TMPFS["mode"].default) == Tmpfs().mode
     assert read_number(fields.SUBDIR["mode"].default) == TmpfsDir("x").mode
+    assert read_number(fields.SNAPSHOT["size"].default) == Snapshot().size
+    container = fields.CONTAINER
+    assert (container["resolv-conf-path"].default, container["hosts-file-path"].default) == (RESOLVER, HOSTS)
+    assert container["uids"].default == container["gids"].default == f"[{ALL_IDS[0][0]}-{ALL_IDS[0][1]}]"
 
 
 @pytest.mark.parametrize(

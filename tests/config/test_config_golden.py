@@ -11,8 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from vaggapy.build.registry import shapes
 from vaggapy.config.bind import bind
-from vaggapy.config.fields import BUILT, CHILD, COMMAND, CONTAINER, HOST, NO_EFFECT, SUBDIR, SUPERVISE, TMPFS, TOP
+from vaggapy.config.fields import (
+    BUILT,
+    CHILD,
+    COMMAND,
+    CONTAINER,
+    HOST,
+    NO_EFFECT,
+    PERSISTENT,
+    SNAPSHOT,
+    SUBDIR,
+    SUPERVISE,
+    TMPFS,
+    TOP,
+)
 from vaggapy.config.tree import Mapping, Scalar, Sequence, parse
 from vaggapy.record import as_json, pack, records, unpack
 
@@ -28,7 +42,7 @@ EXAMPLE = ROOT / "vagga.yaml.example"
 
 def bound(path: Path) -> Project:
     """Bind a file of the checkout under a name that is the same everywhere."""
-    return bind(parse(path.read_text(), "vagga.yaml"), "/project", "vagga.yaml")
+    return bind(parse(path.read_text(), "vagga.yaml"), "/project", "vagga.yaml", shapes())
 
 
 def check(found: object, expected: Path) -> None:
@@ -51,7 +65,7 @@ def test_the_example_file_is_valid_and_means_what_its_golden_json_says() -> None
 def test_the_example_file_shows_every_key_that_has_a_meaning() -> None:
     root = parse(EXAMPLE.read_text(), "vagga.yaml").root
     assert root is not None
-    tables = (TOP, CONTAINER, HOST, TMPFS, SUBDIR, COMMAND, SUPERVISE, CHILD)
+    tables = (TOP, CONTAINER, HOST, TMPFS, PERSISTENT, SNAPSHOT, SUBDIR, COMMAND, SUPERVISE, CHILD)
     wanted = {key for table in tables for key, field in table.items() if field.state in (BUILT, NO_EFFECT)}
     assert wanted - keys(root) == set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import socket
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vaggapy.config.load import MAX_BYTES, Found, find, read_project
+from vaggapy.config.load import MAX_BYTES, Found, Loaded, find, read_project
+from vaggapy.config.shapes import KEYS, Field, Shape
 from vaggapy.errors import ConfigError, VaggaError
 
 VALID = "containers:\n  py: {setup: [!Host]}\ncommands:\n  a: !Command {container: py, run: x}\n"
@@ -199,3 +201,78 @@ def test_finding_the_file_imports_neither_yaml_nor_anything_slow() -> None:
     assert "vaggapy.config.load" in imported
     assert imported & slow == set()
     assert not any(name.startswith("vaggapy.config.") and name != "vaggapy.config.load" for name in imported)
+
+
+# --- other files of the project ---------------------------------------------------------------------------------
+
+PART = """\
+containers:
+  py:
+    setup: [!SubConfig {path: %s, container: x}]
+"""
+SUBCONFIG = Shape("!SubConfig", (KEYS,), {"path": Field("relative path"), "container": Field("text", "", needed=True)})
+
+
+def read_part(project: Path, path: str) -> Loaded:
+    """Read a project whose container takes its steps from the file `path`."""
+    file = project / "vagga.yaml"
+    file.write_text(PART % path)
+    return read_project(Found(str(project), str(file), (str(file),)), lambda: {"!SubConfig": SUBCONFIG})
+
+
+def test_a_file_that_the_project_names_is_read_and_told(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "x.yaml").write_text("containers: {x: {setup: []}}")
+    loaded = read_part(tmp_path, "sub/x.yaml")
+    assert loaded.project.containers["py"].setup[0].values["steps"] == ()
+    assert loaded.inputs == (str(tmp_path / "vagga.yaml"), str(tmp_path / "sub" / "x.yaml"))
+
+
+def test_a_link_inside_the_project_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("containers: {x: {setup: []}}")
+    (tmp_path / "y.yaml").symlink_to("x.yaml")
+    assert read_part(tmp_path, "y.yaml").inputs[1:] == (str(tmp_path / "y.yaml"),)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("gone.yaml", "cannot be read: no such file or directory [config-unreadable]"),
+        ("out.yaml", "is a link that leads out of the project (copy the file) [config-unreadable]"),
+        ("through/x.yaml", "is a link that leads out of the project (copy the file) [config-unreadable]"),
+        ("directory", "is a directory (make it a file, or remove it) [config-not-a-file]"),
+        ("latin.yaml", "not UTF-8: byte 0xe9 (save the file as UTF-8) [config-not-utf8]"),
+    ],
+)
+def test_a_file_that_the_project_names_and_that_cannot_be_read_is_one_line(
+    tmp_path: Path, path: str, expected: str
+) -> None:
+    project = tmp_path / "project"
+    (project / "directory").mkdir(parents=True)
+    (tmp_path / "x.yaml").write_text("containers: {x: {setup: []}}")
+    (project / "out.yaml").symlink_to("../x.yaml")
+    (project / "through").symlink_to("..")
+    (project / "latin.yaml").write_bytes(b"caf\xe9")
+    with pytest.raises(ConfigError) as caught:
+        read_part(project, path)
+    [line] = caught.value.lines()
+    assert line.startswith(f"{project}/{path}:") and line.endswith(f": {expected}")
+
+
+@pytest.mark.parametrize(
+    ("steps", "asked"), [("[!Host]", []), ("[]", []), ("[!Hots]", [1]), ("[!SubConfig {container: x}]", [1])]
+)
+def test_the_shapes_of_steps_are_asked_for_only_where_something_is_built(
+    tmp_path: Path, steps: str, asked: list[int]
+) -> None:
+    file = tmp_path / "vagga.yaml"
+    file.write_text(f"containers: {{py: {{setup: {steps}}}}}")
+    asks: list[int] = []
+
+    def shapes() -> dict[str, Shape]:
+        asks.append(1)
+        return {"!SubConfig": SUBCONFIG}
+
+    with contextlib.suppress(ConfigError):
+        read_project(Found(str(tmp_path), str(file), (str(file),)), shapes)
+    assert asks == asked

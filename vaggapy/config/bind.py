@@ -9,27 +9,36 @@ an alias that collides is a problem, and a `!Supervise` without children too.
 
 from __future__ import annotations
 
-from vaggapy.config.containers import HIGHEST_ID, container, volumes
+from vaggapy.config.containers import container
 from vaggapy.config.fields import CHILD, CHILD_TAGS, COMMAND, COMMAND_TAGS, SUPERVISE, TOP
 from vaggapy.config.model import COMPATIBLE_WITH, MODES, Child, Command, Program, Project, Supervise
+from vaggapy.config.references import check_containers, check_initial, unknown
+from vaggapy.config.steps import Steps, nowhere
 from vaggapy.config.tree import Broken, Mapping, Scalar, Sequence
-from vaggapy.config.values import Reader, Structure
+from vaggapy.config.values import HIGHEST_ID, Reader, Structure
 from vaggapy.config.versions import older
+from vaggapy.config.volumes import volumes
 from vaggapy.errors import ConfigError, Mark, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from vaggapy.config.steps import Look, Shapes
     from vaggapy.config.tree import Node, Tree
 
 MAX_PROBLEMS = 100
 LONGEST_MESSAGE = 300
 LONGEST_VERSION = 50
+TRANSIENT = ("transient", "transient-hard-link-copy")
+"""The same: the second is the name of other versions, which made copies."""
 KILL_AFTER = 2
 KILL_AFTER_MOST = 86_400
 
 
-def bind(tree: Tree, directory: str, file: str) -> Project:
+def bind(tree: Tree, directory: str, file: str, shapes: Shapes | None = None, look: Look = nowhere) -> Project:
     """Return what the file means. `directory` is the project's, `file` the name for marks.
+
+    `shapes`: how each step is written, by its tag. `look` returns the tree of another file of the project, by its
+    path below `directory`.
 
     Raises:
         ConfigError: with every problem of the file, in its order; at most `MAX_PROBLEMS` and their number.
@@ -44,11 +53,14 @@ def bind(tree: Tree, directory: str, file: str) -> Project:
     top = Structure(reader, root, TOP, "the top of the file")
     _check_version(reader, top)
     binder = _Binder(reader, top)
-    containers = {key.text: container(reader, key, node) for key, node in top.pairs("containers")}
+    steps = Steps(reader, shapes or {}, look)
+    containers = {key.text: container(reader, key, node, steps) for key, node in top.pairs("containers")}
     commands = {
         key.text: command for key, node in top.pairs("commands") if (command := binder.command(key, node)) is not None
     }
     binder.check_aliases(commands)
+    check_containers(reader, containers)
+    check_initial(reader, containers, commands, binder.commands)
     if reader.problems:
         raise ConfigError(_in_order(reader.problems, file))
     return Project(directory, file, containers, commands)
@@ -57,7 +69,9 @@ def bind(tree: Tree, directory: str, file: str) -> Project:
 def _in_order(problems: list[Problem], file: str) -> tuple[Problem, ...]:
     """Return the problems in the order of the file, each once; a too old vagga comes first, it explains the rest."""
     unique = {(problem.mark, problem.what): problem for problem in problems}.values()
-    ordered = sorted(unique, key=lambda p: (p.name != "vagga-too-old", p.mark.line, p.mark.column))
+    ordered = sorted(
+        unique, key=lambda p: (p.name != "vagga-too-old", p.mark.file != file, p.mark.file, p.mark.line, p.mark.column)
+    )
     more = len(ordered) - MAX_PROBLEMS
     if more > 0:
         ordered[MAX_PROBLEMS:] = [Problem(Mark(file), f"{more} more problems", "mend the first ones", "more-problems")]
@@ -148,7 +162,7 @@ class _Binder:
 
     def program(self, fields: Structure) -> Program:
         """Return what is to be run, for a command or a child."""
-        fields.choice("write-mode", ("read-only",), ("transient-hard-link-copy",))
+        mode = fields.choice("write-mode", ("read-only", *TRANSIENT))
         fields.choice("pid1mode", ("wait",), ("wait-all-children", "exec"))
         run = self.run(fields)
         return Program(
@@ -163,6 +177,7 @@ class _Binder:
             fields.numbers("supplementary-gids", 0, HIGHEST_ID),
             self.socket(fields),
             fields.flag("accepts-arguments", default=isinstance(run, tuple)),
+            mode in TRANSIENT,
         )
 
     def run(self, fields: Structure) -> str | tuple[str, ...]:
@@ -187,11 +202,7 @@ class _Binder:
         """Return the name of a container that exists."""
         name = fields.text("container")
         if name and name not in self.containers:
-            known = ", ".join(list(self.containers)[:10])
-            otherwise = f"one of {known}" if known else "add it below 'containers:'"
-            remedy = self.reader.near(name, self.containers, otherwise)
-            mark = fields.values["container"].mark
-            self.reader.report(mark, f"unknown container '{name}'", remedy, "unknown-container")
+            unknown(self.reader, name, fields.values["container"].mark, self.containers)
         return name
 
     def prerequisites(self, fields: Structure) -> tuple[str, ...]:

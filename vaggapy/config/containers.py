@@ -1,69 +1,115 @@
-"""Nodes -> containers, their steps and volumes. Pure.
+"""Nodes -> containers. Pure.
 
-Source: vagga.md 7.1 and 7.3. Differs: `!Host`; parents of a tmpfs's `subdirs` and `files` are made without being
-listed; mounting on `/` and binding what is not below `/work` are refused when the file is read.
+Source: vagga.md 7.1. Differs: `!Host`; ranges of ids that touch are one; of two `data-dirs` none may hold the other.
 """
 
 from __future__ import annotations
 
-from vaggapy.config.fields import CONTAINER, HOST, STEP_TAGS, SUBDIR, TMPFS, VOLUME_TAGS
-from vaggapy.config.model import BindRO, BindRW, Container, Empty, Host, Tmpfs, TmpfsDir, TmpfsFile
-from vaggapy.config.tree import Scalar, Sequence, is_null
+from vaggapy.config.fields import CONTAINER, HOST
+from vaggapy.config.model import ALL_IDS, HOSTS, RESOLVER, Container, Host
+from vaggapy.config.steps import HOST as HOST_TAG
+from vaggapy.config.tree import Broken, Scalar, Sequence, is_null
 from vaggapy.config.values import Structure
+from vaggapy.config.volumes import volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vaggapy.config.model import Volume
+    from vaggapy.config.model import Step
+    from vaggapy.config.steps import Steps
     from vaggapy.config.tree import Node
     from vaggapy.config.values import Reader
 
-HIGHEST_ID = 2**30
-HIGHEST_SIZE = 2**60
+MOST_IDS = 2**32
 
 
-def container(reader: Reader, key: Scalar, node: Node) -> Container:
+def container(reader: Reader, key: Scalar, node: Node, steps: Steps) -> Container:
     """Return the container `key`; what is wrong is reported to `reader`."""
     reader.name(key, "container")
     what = f"container '{key.text}'"
     reader.no_tag(node, what)
     fields = Structure(reader, node, CONTAINER, what, key.mark)
-    for ids in ("uids", "gids"):
-        _check_ranges(reader, fields.items(ids), ids)
+    root, setup = _setup(reader, fields, key.text, steps)
     return Container(
         key.text,
         key.mark,
-        _setup(reader, fields, what),
+        root,
+        setup,
         fields.environ(),
         volumes(reader, fields),
         fields.texts("default-shell"),
+        _environ_file(reader, fields),
+        ranges(reader, fields, "uids"),
+        ranges(reader, fields, "gids"),
+        _shown_at(reader, fields, "resolv-conf-path", RESOLVER),
+        _shown_at(reader, fields, "hosts-file-path", HOSTS),
+        _data_dirs(reader, fields),
+        fields.flag("auto-clean"),
     )
 
 
-def _check_ranges(reader: Reader, items: tuple[tuple[str, Node], ...], key: str) -> None:
-    """Check a list of ids and ranges of them; a `!Host` container needs none, so they are not kept."""
-    for text, node in items:
+def _environ_file(reader: Reader, fields: Structure) -> str:
+    """Return the path of a file with variables, inside the container."""
+    if not fields.has("environ-file"):
+        return ""
+    return reader.path(fields.values["environ-file"], fields.text("environ-file"), "'environ-file'", absolute=True)
+
+
+def ranges(reader: Reader, fields: Structure, key: str) -> tuple[tuple[int, int], ...]:
+    """Return ids as (first, last), in order and without overlap."""
+    found: list[tuple[int, int]] = []
+    for text, node in fields.items(key):
         low, dash, high = text.partition("-")
         ends = (low, high) if dash else (low, low)
-        if not all(end.isascii() and end.isdecimal() and len(end) < 11 for end in ends) or int(ends[0]) > int(ends[1]):
+        right = all(end.isascii() and end.isdecimal() and len(end) < 11 for end in ends)
+        if not right or not int(ends[0]) <= int(ends[1]) < MOST_IDS:
             reader.report(node.mark, f"'{text}' of '{key}' is not a range", "write ID or FIRST-LAST", "bad-value")
+        else:
+            found.append((int(ends[0]), int(ends[1])))
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(found):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return tuple(merged) or ALL_IDS
 
 
-def _setup(reader: Reader, fields: Structure, what: str) -> tuple[Host, ...]:
-    """Return the steps: exactly one `!Host` in this version."""
+def _shown_at(reader: Reader, fields: Structure, key: str, default: str) -> str:
+    """Return where a file of the host is seen; "" where the key says `null`."""
+    if key in fields.keys and not fields.has(key):
+        return ""
+    return reader.path(fields.values[key], fields.text(key), f"'{key}'", absolute=True) if fields.has(key) else default
+
+
+def _data_dirs(reader: Reader, fields: Structure) -> tuple[str, ...]:
+    """Return what is kept of the image: none of the paths is another one or below it."""
+    found: dict[str, None] = {}
+    for text, node in fields.items("data-dirs"):
+        path = reader.path(node, text, "data directory", absolute=True)
+        around = [f for f in found if f"{path}/".startswith(f"{f}/") or f"{f}/".startswith(f"{path}/")]
+        if path and around:
+            what = f"data directory '{path}' is " + (
+                "written twice" if around[0] == path else f"one with '{around[0]}'"
+            )
+            reader.report(node.mark, what, "keep the shorter one", "bad-path")
+        if path:
+            found[path] = None
+    return tuple(found)
+
+
+def _setup(reader: Reader, fields: Structure, name: str, steps: Steps) -> tuple[Host | None, tuple[Step, ...]]:
+    """Return the host's root, or the steps that build one."""
     if not fields.has("setup"):
-        return ()
+        return None, ()
     node = fields.values["setup"]
-    if not isinstance(node, Sequence) and (node.tag or not is_null(node)):
+    if not isinstance(node, Sequence) and (node.tag or not is_null(node) or getattr(node, "text", "")):
         reader.wrong(node, "'setup'", "a list of steps", "write '[!Host]'")
-        return ()
+        return None, ()
     reader.no_tag(node, "'setup'")
-    steps = node.items if isinstance(node, Sequence) else ()
-    before = len(reader.problems)
-    hosts = [host(reader, step) for step in steps if reader.tag(step, STEP_TAGS, "a step")]
-    if len(steps) != 1 and len(reader.problems) == before:
-        remedy = "write 'setup: [!Host]', other first steps come in a later version"
-        reader.report(fields.keys["setup"].mark, f"{what} needs exactly one step, !Host", remedy, "container-setup")
-    return tuple(hosts)
+    nodes = node.items if isinstance(node, Sequence) else ()
+    if len(nodes) == 1 and nodes[0].tag == HOST_TAG and not isinstance(nodes[0], Broken):
+        return host(reader, nodes[0]), ()
+    return None, steps.steps(nodes, name)
 
 
 def host(reader: Reader, node: Node) -> Host:
@@ -72,70 +118,3 @@ def host(reader: Reader, node: Node) -> Host:
     visible = fields.choice("home", ("hidden", "read-only")) == "read-only"
     exposed = (reader.path(item, text, "exposed path", absolute=True) for text, item in fields.items("expose"))
     return Host(visible, tuple(path for path in exposed if path))
-
-
-def volumes(reader: Reader, fields: Structure) -> dict[str, Volume]:
-    """Return the volumes of a container, command or child by mount point."""
-    found: dict[str, Volume] = {}
-    for key, node in fields.pairs("volumes"):
-        point = reader.path(key, key.text, "mount point", absolute=True)
-        if point and point in found:
-            reader.report(key.mark, f"mount point '{point}' is written twice", "keep one of them", "duplicate-key")
-        volume = _volume(reader, node, f"volume '{key.text}'")
-        if volume and point:
-            found[point] = volume
-    return found
-
-
-def _volume(reader: Reader, node: Node, what: str) -> Volume | None:
-    """Return one volume, None after a problem."""
-    tag = reader.tag(node, VOLUME_TAGS, what)
-    if tag == "!Tmpfs":
-        return tmpfs(reader, node)
-    if tag == "!Empty":
-        if not is_null(node):
-            reader.wrong(node, "!Empty", "without a value")
-        return Empty()
-    if tag not in ("!BindRO", "!BindRW"):
-        return None
-    if not isinstance(node, Scalar) or not node.text:
-        reader.wrong(node, tag, "followed by a path", f"write '{tag} /work/PATH'")
-        return None
-    source = reader.path(node, node.text, "source", absolute=True)
-    if source.startswith("/volumes/"):
-        reader.not_available(node.mark, f"'/volumes' as source of {tag}")
-    elif source and source != "/work" and not source.startswith("/work/"):
-        what = f"source '{source}' is not below /work"
-        reader.report(node.mark, what, "the project is at /work; see 'expose' of !Host for other paths", "bad-path")
-    return BindRO(source) if tag == "!BindRO" else BindRW(source)
-
-
-def tmpfs(reader: Reader, node: Node) -> Tmpfs:
-    """Return a `!Tmpfs` with its directories (parents first) and files."""
-    fields = Structure(reader, node, TMPFS, "!Tmpfs")
-    default = Tmpfs()
-    mode = reader.mode(fields.values["mode"], "'mode'", default.mode) if fields.has("mode") else default.mode
-    modes: dict[str, int] = {}
-    for key, value in fields.pairs("subdirs"):
-        path = reader.path(key, key.text, "directory", absolute=False)
-        sub = Structure(reader, value, SUBDIR, "a directory of 'subdirs'")
-        own = TmpfsDir(path).mode
-        modes[path] = reader.mode(sub.values["mode"], "'mode'", own) if sub.has("mode") else own
-    contents: dict[str, str] = {}
-    for key, value in fields.pairs("files"):
-        path = reader.path(key, key.text, "file", absolute=False)
-        contents[path] = "" if is_null(value) else reader.text(value, f"file '{key.text}'")
-    for path in [*modes, *contents]:
-        parts = path.split("/")[:-1]
-        for depth in range(len(parts)):
-            modes.setdefault("/".join(parts[: depth + 1]), TmpfsDir("").mode)
-    for path in sorted(set(modes) & set(contents)):
-        mark = next((key.mark for key, _ in fields.pairs("files") if key.text.strip("/") == path), node.mark)
-        if path:
-            reader.report(mark, f"'{path}' is a file and a directory", "keep one of them", "bad-path")
-    return Tmpfs(
-        fields.number("size", default.size, 1, HIGHEST_SIZE),
-        mode,
-        tuple(TmpfsDir(path, modes[path]) for path in sorted(modes)),
-        tuple(TmpfsFile(path, contents[path]) for path in sorted(contents)),
-    )

@@ -43,13 +43,13 @@ CONTAINER: Fields = {
     "environ": Field("name: text", "{}"),
     "volumes": Field("path: volume", "{}"),
     "default-shell": Field("list of texts", "[/bin/sh, -c, $cmdline, --]"),
-    "uids": Field("list of ranges", "[0-65535]", NO_EFFECT),
-    "gids": Field("list of ranges", "[0-65535]", NO_EFFECT),
-    "environ-file": LATER_FIELD,
-    "data-dirs": LATER_FIELD,
-    "resolv-conf-path": LATER_FIELD,
-    "hosts-file-path": LATER_FIELD,
-    "auto-clean": LATER_FIELD,
+    "uids": Field("list of ranges", "[0-65535]"),
+    "gids": Field("list of ranges", "[0-65535]"),
+    "environ-file": Field("absolute path"),
+    "data-dirs": Field("list of paths", "[]"),
+    "resolv-conf-path": Field("absolute path or null", "/etc/resolv.conf"),
+    "hosts-file-path": Field("absolute path or null", "/etc/hosts"),
+    "auto-clean": FLAG,
     "image-cache-url": LATER_FIELD,
 }
 
@@ -66,6 +66,20 @@ TMPFS: Fields = {
 }
 
 SUBDIR: Fields = {"mode": Field("file mode", "0o755")}
+
+PERSISTENT: Fields = {
+    "name": Field("text", "", needed=True),
+    "owner-uid": Field("number", "0"),
+    "owner-gid": Field("number", "0"),
+    "init-command": Field("command"),
+}
+
+SNAPSHOT: Fields = {
+    "size": Field("bytes", "100Mi"),
+    "container": Field("container", "the container itself"),
+    "owner-uid": Field("number", "as it is"),
+    "owner-gid": Field("number", "as it is"),
+}
 
 _SHOWN: Fields = {
     "description": TEXT,
@@ -93,7 +107,7 @@ _PROGRAM: Fields = {
     "user-id": Field("number", "0"),
     "group-id": Field("number", "0"),
     "supplementary-gids": Field("list of numbers", "[]"),
-    "write-mode": Field("read-only", "read-only", NO_EFFECT),
+    "write-mode": Field("read-only, transient", "read-only"),
     "pid1mode": Field("wait", "wait", NO_EFFECT),
     "external-user-id": LATER_FIELD,
 }
@@ -145,23 +159,29 @@ STRUCTURES = {
     "the top of the file": TOP,
     "!Host": HOST,
     "!Tmpfs": TMPFS,
+    "!Persistent": PERSISTENT,
+    "!Snapshot": SNAPSHOT,
 }
 """Where a key that stands in the wrong place belongs."""
 
 COMMAND_TAGS = {"!Command": BUILT, "!Supervise": BUILT, "!CapsuleCommand": LATER}
 CHILD_TAGS = {"!Command": BUILT, "!BridgeCommand": LATER}
-VOLUME_TAGS = {
-    **dict.fromkeys(("!Tmpfs", "!BindRO", "!BindRW", "!Empty"), BUILT),
-    **dict.fromkeys(("!Persistent", "!CacheDir", "!Snapshot", "!Container", "!VaggaBin"), LATER),
-}
-LATER_STEPS = (
-    "Alpine AlpineRepo Ubuntu UbuntuRelease UbuntuUniverse UbuntuRepo UbuntuPPA AptTrust Repo Install BuildDeps "
-    "Sh Cmd RunAs Env Text Download Tar TarInstall Unzip Git GitInstall GitDescribe Copy Depends EnsureDir EmptyDir "
-    "Remove CacheDirs Container Build SubConfig PipConfig Py2Install Py3Install Py2Requirements Py3Requirements "
-    "NpmConfig NpmInstall NpmDependencies YarnDependencies GemConfig GemInstall GemBundle ComposerConfig "
-    "ComposerInstall ComposerDependencies Debian Image UvSync UvInstall"
+VOLUME_TAGS = dict.fromkeys(
+    (
+        *("!Tmpfs", "!BindRO", "!BindRW", "!Empty"),
+        *("!Persistent", "!CacheDir", "!Snapshot", "!Container", "!VaggaBin"),
+    ),
+    BUILT,
 )
-STEP_TAGS = {"!Host": BUILT, **dict.fromkeys((f"!{name}" for name in LATER_STEPS.split()), LATER)}
+LATER_STEPS = dict.fromkeys(
+    (
+        "!YarnDependencies",
+        *("!GemConfig", "!GemInstall", "!GemBundle"),
+        *("!ComposerConfig", "!ComposerInstall", "!ComposerDependencies"),
+    ),
+    LATER,
+)
+"""Steps that no module of `build/steps` does."""
 
 OTHER_TOOLS = {
     "env": "environ",

@@ -1,4 +1,4 @@
-"""Find vagga.yaml and read it. The one acting module of the configuration.
+"""Find vagga.yaml and read it. With `others`, which reads what belongs to it, the acting part of the configuration.
 
 `find` belongs to the warm start and imports nothing heavy. `read_project` runs in a short-lived child: it opens
 only regular files, never waits for one, and refuses what is too large before reading it.
@@ -11,17 +11,21 @@ import os
 import stat
 
 from vaggapy.errors import ConfigError, ExitCode, Mark, Problem, VaggaError
-from vaggapy.record import Record
+from vaggapy.record import Record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from vaggapy.config.model import Project
+    from vaggapy.config.steps import Shapes
 
 MAX_BYTES = 512 * 1024
 """The parser needs up to 2 us a byte; a file of 500 children has 75 kB."""
 
 NAMES = (".vagga/vagga.yaml", "vagga.yaml")
 TYPOS = (".vagga/vagga.yml", "vagga.yml")
+NOT_A_FILE = "vagga.yaml must be a file"
 KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a named pipe",
@@ -40,10 +44,11 @@ class Found(Record):
 
 
 class Loaded(Record):
-    """A valid project and every path that was read for it."""
+    """A valid project and every path that it depends on: `inputs` were read, `missing` did not exist."""
 
     project: Project
     inputs: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 def find(cwd: str, file: str | None = None) -> Found:
@@ -87,25 +92,38 @@ def _given(cwd: str, file: str) -> Found:
     return Found(directory, path, (path,))
 
 
-def read_project(found: Found) -> Loaded:
+def read_project(found: Found, shapes: Callable[[], Shapes] = dict, environ: Mapping[str, str] | None = None) -> Loaded:
     """Read the whole project.
 
+    `shapes` returns how each build step is written, by its tag; it is called if something is built. `environ`: the
+    caller's, of which HOME and VAGGA_SETTINGS count; without it there are no settings but the project's own.
+
     Raises:
-        ConfigError: with every problem of the file.
+        ConfigError: with every problem of all files.
     """
     # the parser takes 25 ms to import, and `find` above belongs to the warm start
     from vaggapy.config.bind import bind
+    from vaggapy.config.others import Others
+    from vaggapy.config.steps import builds
     from vaggapy.config.tree import parse
 
+    others = Others(found.directory)
+    problems: tuple[Problem, ...] = ()
     try:
-        text = _text(found.file, _contents(found.file))
-        project = bind(parse(text, found.file), found.directory, found.file)
+        settings, problems = others.settings(environ or {})
+        text = decoded(found.file, contents(found.file))
+        tree = parse(text, found.file)
+        project = bind(tree, found.directory, found.file, shapes() if builds(tree) else {}, others.look)
+    except ConfigError as error:
+        raise ConfigError((*problems, *error.problems)) from None
     except MemoryError:
-        raise _problem(found.file, "not enough memory to read the file", "", "config-too-large") from None
-    return Loaded(project, (found.file,))
+        raise problem(found.file, "not enough memory to read the file", "", "config-too-large") from None
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(replace(project, settings=settings), (found.file, *others.inputs), tuple(others.missing))
 
 
-def _contents(path: str) -> bytes:
+def contents(path: str) -> bytes:
     """Return the bytes of a regular file of a sensible size."""
     descriptor = -1
     try:
@@ -117,10 +135,8 @@ def _contents(path: str) -> bytes:
             kind = stat.S_IFMT(status.st_mode)
             if kind == stat.S_IFREG:
                 return _bounded(path, descriptor, status.st_size)
-        remedy = (
-            "name the file itself, as in -f DIR/vagga.yaml" if kind == stat.S_IFDIR else "vagga.yaml must be a file"
-        )
-        raise _problem(path, f"is {KINDS.get(kind, 'not a file')}", remedy, "config-not-a-file")
+        remedy = "name the file itself, as in -f DIR/vagga.yaml" if kind == stat.S_IFDIR else NOT_A_FILE
+        raise problem(path, f"is {KINDS.get(kind, 'not a file')}", remedy, "config-not-a-file")
     except OSError as error:
         raise _unreadable(path, error) from None
     finally:
@@ -136,25 +152,25 @@ def _bounded(path: str, descriptor: int, size: int) -> bytes:
         size = max(size, sum(map(len, chunks)))
     if size > MAX_BYTES:
         what = f"has more than {MAX_BYTES // 1024} KiB"
-        raise _problem(path, what, "is it really a vagga.yaml?", "config-too-large")
+        raise problem(path, what, "is it really a vagga.yaml?", "config-too-large")
     return b"".join(chunks)
 
 
 def _unreadable(path: str, error: OSError) -> ConfigError:
     """Return the error of a file that cannot be opened or read."""
     if error.errno == errno.ENOENT and os.path.islink(path):
-        return _problem(path, "is a link that leads nowhere", "make its target, or remove it", "config-unreadable")
+        return problem(path, "is a link that leads nowhere", "make its target, or remove it", "config-unreadable")
     remedy = "allow reading with chmod" if error.errno == errno.EACCES else ""
-    return _problem(path, f"cannot be read: {os.strerror(error.errno or 0).lower()}", remedy, "config-unreadable")
+    return problem(path, f"cannot be read: {os.strerror(error.errno or 0).lower()}", remedy, "config-unreadable")
 
 
-def _text(path: str, data: bytes) -> str:
+def decoded(path: str, data: bytes) -> str:
     """Return the text of a file in UTF-8, without a byte order mark."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _problem(path, "is UTF-16, not UTF-8", "save it as UTF-8", "config-not-utf8")
+        raise problem(path, "is UTF-16, not UTF-8", "save it as UTF-8", "config-not-utf8")
     zero = data.find(b"\0")
     if zero >= 0:
-        raise _problem(path, f"is not text: byte {zero} is zero", "is it really a vagga.yaml?", "not-text")
+        raise problem(path, f"is not text: byte {zero} is zero", "is it really a vagga.yaml?", "not-text")
     try:
         return data.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
@@ -169,6 +185,6 @@ def _mark(path: str, before: bytes) -> Mark:
     return Mark(path, before.count(b"\n") + 1, len(before[line_start:].decode()) + 1)
 
 
-def _problem(path: str, what: str, remedy: str, name: str) -> ConfigError:
+def problem(path: str, what: str, remedy: str, name: str) -> ConfigError:
     """Return the error of a file as a whole."""
     return ConfigError((Problem(Mark(path), what, remedy, name),))

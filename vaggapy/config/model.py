@@ -66,7 +66,47 @@ class Empty(Record):
     """`!Empty`: an empty, read-only directory that hides what is there."""
 
 
-Volume = Tmpfs | BindRO | BindRW | Empty
+class Persistent(Record):
+    """`!Persistent NAME`: a writable directory that is kept in the project's storage, made on first use.
+
+    `init_command`: the command that fills it; it runs before the first command that needs the volume.
+    """
+
+    name: str
+    owner_uid: int = 0
+    owner_gid: int = 0
+    init_command: str = ""
+
+
+class CacheDir(Record):
+    """`!CacheDir PATH`: a writable directory of the cache, which projects may share; `path` is relative to it."""
+
+    path: str
+
+
+class Snapshot(Record):
+    """`!Snapshot`: a private, writable copy of a directory of the image, or of another container's. `size` in bytes.
+
+    `owner_uid`, `owner_gid`: the new owner of everything in it, -1 to keep it.
+    """
+
+    size: int = 100 * MEBIBYTE
+    container: str = ""
+    owner_uid: int = -1
+    owner_gid: int = -1
+
+
+class ContainerRoot(Record):
+    """`!Container NAME`: the whole root of another container, read-only."""
+
+    container: str
+
+
+class VaggaBin(Record):
+    """`!VaggaBin`: the directory with the program `vagga`, read-only."""
+
+
+Volume = Tmpfs | BindRO | BindRW | Empty | Persistent | CacheDir | Snapshot | ContainerRoot | VaggaBin
 
 
 # --- containers ---------------------------------------------------------------------------------------------
@@ -83,18 +123,49 @@ class Host(Record):
     expose: tuple[str, ...] = ()
 
 
-Step = Host
+class Step(Record):
+    """One step of `setup` that builds something: its tag, as in `!Sh`, and the values of the keys that were written.
+
+    Values are plain: str, int, bool, None, tuples and dicts of texts. What they mean is said by the step's own
+    module in `build/steps`, which turns them into a record of its own.
+    """
+
+    tag: str
+    mark: Mark
+    values: Mapping[str, object] = {}
+
+
+ALL_IDS = ((0, 65535),)
+RESOLVER = "/etc/resolv.conf"
+HOSTS = "/etc/hosts"
 
 
 class Container(Record):
-    """One entry of `containers:`. `default_shell` empty means `/bin/sh -c TEXT --`."""
+    """One entry of `containers:`. `host` is set for a `!Host` container, else it is built by the steps of `setup`.
+
+    `default_shell` empty means `/bin/sh -c TEXT --`. `uids`, `gids`: the ids that it needs, as (first, last).
+    `resolv_conf_path`, `hosts_file_path`: where the host's files are seen, "" for nowhere. `data_dirs`: what is
+    kept of the image, () for all. `digest`: the version, where it depends on nothing but
+    these values, else `formula` says how to find it.
+    """
 
     name: str
     mark: Mark
+    host: Host | None = None
     setup: tuple[Step, ...] = ()
     environ: Mapping[str, str] = {}
     volumes: Mapping[str, Volume] = {}
     default_shell: tuple[str, ...] = ()
+    environ_file: str = ""
+    uids: tuple[tuple[int, int], ...] = ALL_IDS
+    gids: tuple[tuple[int, int], ...] = ALL_IDS
+    resolv_conf_path: str = RESOLVER
+    hosts_file_path: str = HOSTS
+    data_dirs: tuple[str, ...] = ()
+    auto_clean: bool = False
+    image_cache_url: str = ""
+    digest: str = ""
+    formula: bytes = b""
 
 
 # --- commands -----------------------------------------------------------------------------------------------
@@ -105,6 +176,7 @@ class Program(Record):
 
     `run` is a text for the container's shell or the words of a command line. `work_dir` empty: mirror the
     caller's directory; else a path that is joined to /work. `tcp_socket`: the text of `pass-tcp-socket`.
+    `transient`: the root can be written to, and forgets it.
     """
 
     container: str
@@ -118,6 +190,7 @@ class Program(Record):
     supplementary_gids: tuple[int, ...] = ()
     tcp_socket: str = ""
     accepts_arguments: bool = False
+    transient: bool = False
 
 
 class Child(Record):
@@ -160,10 +233,25 @@ class Supervise(Record):
     isolate_network: bool = False
 
 
+class Settings(Record):
+    """What the settings files say, merged. Paths are absolute, "" where nothing is said; mirrors are URLs or ""."""
+
+    storage_dir: str = ""
+    storage_subdir_from_env_var: str = ""
+    cache_dir: str = ""
+    build_lock_wait: bool = False
+    disable_auto_clean: bool = False
+    debian_mirror: str = ""
+    ubuntu_mirror: str = ""
+    alpine_mirror: str = ""
+    proxy_env_vars: bool = True
+
+
 class Project(Record):
-    """A whole project: where it is and what its file says. `directory` is the one seen as /work."""
+    """A whole project: where it is and what its files say. `directory` is the one seen as /work."""
 
     directory: str
     file: str
     containers: Mapping[str, Container]
     commands: Mapping[str, Command | Supervise]
+    settings: Settings = Settings()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from vaggapy.config.fields import BUILT, CHILD_TAGS, LATER, NO_EFFECT, OTHER_TOOLS, STRUCTURES
 from vaggapy.config.tree import Broken, Mapping, Scalar, Sequence, is_null
 from vaggapy.errors import Mark, Problem
+from vaggapy.record import Record
 from vaggapy.spelling import closest
 
 TYPE_CHECKING = False
@@ -16,14 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vaggapy.config.fields import Fields
+    from vaggapy.config.model import Persistent
     from vaggapy.config.tree import Node
 
 SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9, "ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 RADIX = {"0x": 16, "0o": 8, "0b": 2}
 LONGEST_NUMBER = 40
+HIGHEST_ID = 2**30
 SUGGESTIONS = 30
 LONGEST_LIST = 300
 """No more names of one file are looked up in word lists, and lists are cut there: bad files end quickly."""
+MOST_SHOWN = 6
+"""No more tags are listed in a message."""
+MAY_BE_EMPTY = ("list", "texts", "numbers", "absolute paths", "name:", "path:")
+"""How the types begin whose values may be left empty, as in `volumes:`."""
 
 
 def read_number(text: str) -> int | None:
@@ -56,13 +63,48 @@ def clean_path(text: str) -> str:
     return ("/" if text.startswith("/") else "") + "/".join(parts)
 
 
+def untagged(node: Node) -> Node:
+    """Return the value that follows a tag."""
+    match node:
+        case Scalar():
+            return Scalar(node.mark, "", node.text, node.plain)
+        case Sequence():
+            return Sequence(node.mark, "", node.items)
+        case Mapping():
+            return Mapping(node.mark, "", node.entries)
+        case Broken():
+            return node
+
+
+def _only_word(node: Node) -> str:
+    """Return the word that may be a tag without its `!`: a text, or the only key of a mapping."""
+    if isinstance(node, Mapping) and len(node.entries) == 1:
+        return node.entries[0][0].text
+    return node.text if isinstance(node, Scalar) else ""
+
+
+class Reference(Record):
+    """A container that is named somewhere, to be checked when all are known.
+
+    `by`: what names it, as in `!Build`. `owner`: the container that cannot be built without it, "" for what happens
+    at a run.
+    """
+
+    name: str
+    mark: Mark
+    by: str
+    owner: str = ""
+
+
 class Reader:
-    """Collects the problems of one file while its values are read."""
+    """Collects the problems of one file while its values are read, and what they refer to."""
 
     def __init__(self, file: str) -> None:
         """Begin without problems; `file` is the name for marks."""
         self.file = file
         self.problems: list[Problem] = []
+        self.references: list[Reference] = []
+        self.initial: list[tuple[Persistent, Mark]] = []
         self.suggested = 0
 
     def report(self, mark: Mark, what: str, remedy: str, name: str) -> None:
@@ -86,17 +128,22 @@ class Reader:
         if node.tag and not isinstance(node, Broken):
             self.report(node.mark, f"tag '{node.tag}' has no place at {what}", "take it away", "unknown-tag")
 
-    def tag(self, node: Node, tags: dict[str, str], what: str) -> str:
-        """Return the tag of `node` if it is one of `tags` and built, else report and return ''."""
+    def tag(self, node: Node, tags: dict[str, str], what: str, listed: str = "") -> str:
+        """Return the tag of `node` if it is one of `tags` and built, else report and return ''.
+
+        `listed`: the page that lists the tags, where they are too many for a message.
+        """
         built = [name for name in tags if tags[name] == BUILT]
+        many = len(built) > MOST_SHOWN
         if isinstance(node, Broken):
             return ""
         if not node.tag:
-            bare = f"!{node.text}" if isinstance(node, Scalar) else ""
-            remedy = f"write '{bare}'" if bare in tags else f"write {' or '.join(built)} before its value"
-            self.report(node.mark, f"{what} has no tag", remedy, "missing-tag")
+            bare = f"!{_only_word(node)}"
+            choice = f"one of those in {listed}" if many else " or ".join(built)
+            remedy = f"write {choice} before its value"
+            self.report(node.mark, f"{what} has no tag", f"write '{bare}'" if bare in tags else remedy, "missing-tag")
         elif node.tag not in tags:
-            remedy = self.near(node.tag, tags, f"one of {', '.join(built)}")
+            remedy = self.near(node.tag, tags, f"they are listed in {listed}" if many else f"one of {', '.join(built)}")
             self.report(node.mark, f"unknown tag '{node.tag}' of {what}", remedy, "unknown-tag")
         elif tags[node.tag] == LATER:
             self.not_available(node.mark, f"tag '{node.tag}' of {what}")
@@ -183,6 +230,30 @@ class Reader:
             return clean
         return ""
 
+    def flag(self, node: Node, what: str, *, default: bool = False) -> bool:
+        """Return true or false; the YAML 1.1 words (yes, no, on, off) are refused with a remedy."""
+        text = self.text(node, what)
+        if text in ("true", "false"):
+            return text == "true"
+        if text:
+            meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(text.lower(), "")
+            remedy = f"write {meant}" if meant else ""
+            self.report(node.mark, f"{what} must be true or false, not '{text}'", remedy, "wrong-type")
+        return default
+
+    def choice(self, node: Node, key: str, built: tuple[str, ...], later: tuple[str, ...] = ()) -> str:
+        """Return one of `built`, the first after a problem; `-` and `_` are the same."""
+        text = self.text(node, f"'{key}'")
+        plain = text.replace("_", "-")
+        if plain in built:
+            return plain
+        if plain in later:
+            self.not_available(node.mark, f"'{key}: {plain}'")
+        elif text:
+            remedy = self.near(text, built, f"one of {', '.join(built)}")
+            self.report(node.mark, f"unknown value '{text}' of '{key}'", remedy, "bad-value")
+        return built[0]
+
     def environ(self, node: Node, what: str) -> dict[str, str]:
         """Return variables; a name without any value is an empty one."""
         found: dict[str, str] = {}
@@ -207,9 +278,15 @@ class Reader:
 class Structure:
     """A mapping with keys from a table: kebab or snake case, `_private` ones ignored, unknown ones reported."""
 
-    def __init__(self, reader: Reader, node: Node, table: Fields, what: str, mark: Mark | None = None) -> None:
-        """Check the keys; `what` names the structure in messages, `mark` is its name's place."""
+    def __init__(
+        self, reader: Reader, node: Node, table: Fields, what: str, mark: Mark | None = None, page: str = ""
+    ) -> None:
+        """Check the keys; `what` names the structure in messages, `mark` is its name's place.
+
+        `page`: where its keys are documented, if that is not the page of vagga.yaml.
+        """
         self.reader = reader
+        self.page = page
         self.what = what
         self.mark = mark or node.mark
         self.table = table
@@ -229,7 +306,7 @@ class Structure:
                     reader.not_available(key.mark, f"key '{key.text}' of {what}")
             else:
                 self.keys[name] = key
-                if not is_null(value) or value.tag or table[name].type.startswith(("list", "name:", "path:")):
+                if not is_null(value) or value.tag or table[name].type.startswith(MAY_BE_EMPTY):
                     self.values[name] = value
         if isinstance(node, (Mapping, Scalar)):
             self._missing()
@@ -241,6 +318,14 @@ class Structure:
         if "children" in table and value.tag in CHILD_TAGS:
             what = f"child '{key.text}' is written beside the keys of {self.what}"
             reader.report(key.mark, what, "put it below 'children:'", "children-place")
+            return
+        if self.page:
+            reader.report(
+                key.mark,
+                f"unknown key '{key.text}' in {self.what}",
+                reader.near(name, table, f"the keys are listed in {self.page}"),
+                "unknown-key",
+            )
             return
         owners = [where for where, other in STRUCTURES.items() if name in other]
         if "children" in table and "a child of !Supervise" in owners:
@@ -309,30 +394,9 @@ class Structure:
         return tuple(self.reader.number(item, what, low, high, low) for item in node.items)
 
     def flag(self, key: str, *, default: bool = False) -> bool:
-        """Return true or false; the YAML 1.1 words (yes, no, on, off) are refused with a remedy."""
-        if key not in self.values:
-            return default
-        text = self.reader.text(self.values[key], f"'{key}'")
-        if text in ("true", "false"):
-            return text == "true"
-        if text:
-            what = f"'{key}' must be true or false, not '{text}'"
-            meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(text.lower(), "")
-            self.reader.report(self.values[key].mark, what, f"write {meant}" if meant else "", "wrong-type")
-        return default
+        """Return true or false."""
+        return self.reader.flag(self.values[key], f"'{key}'", default=default) if key in self.values else default
 
     def choice(self, key: str, built: tuple[str, ...], later: tuple[str, ...] = ()) -> str:
-        """Return one of `built`, the first by default; `-` and `_` are the same."""
-        if key not in self.values:
-            return built[0]
-        text = self.reader.text(self.values[key], f"'{key}'")
-        plain = text.replace("_", "-")
-        if plain in built:
-            return plain
-        mark = self.values[key].mark
-        if plain in later:
-            self.reader.not_available(mark, f"'{key}: {plain}'")
-        elif text:
-            remedy = self.reader.near(text, built, f"one of {', '.join(built)}")
-            self.reader.report(mark, f"unknown value '{text}' of '{key}'", remedy, "bad-value")
-        return built[0]
+        """Return one of `built`, the first by default."""
+        return self.reader.choice(self.values[key], key, built, later) if key in self.values else built[0]
