@@ -1,0 +1,1 @@
+"""Images of registries and of directories, as values: references, manifests, credentials. Pure."""
