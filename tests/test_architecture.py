@@ -33,7 +33,7 @@ LAYERS = (
     ("net",),
     ("build",),
     ("supervise",),
-    ("plan",),
+    ("volumes", "plan"),
     ("cache",),
     ("cli", "__main__"),
 )
@@ -52,14 +52,44 @@ PURE = [
     "sandbox.spec",
     "sandbox.operations",
     "sandbox.explain",
+    "config.references",
+    "config.settings",
+    "config.shapes",
+    "config.steps",
+    "config.volumes",
     "net.topology",
+    "build.actions",
+    "build.apk",
+    "build.apt",
+    "build.archives",
+    "build.bootstrap",
+    "build.context",
+    "build.finish",
+    "build.globs",
+    "build.images.credentials",
+    "build.images.manifest",
+    "build.images.reference",
+    "build.jobs",
+    "build.kind",
+    "build.names",
+    "build.node",
+    "build.packages",
+    "build.places",
+    "build.provide",
+    "build.python",
     "build.recipe",
+    "build.requirements",
+    "build.rules",
+    "build.selections",
+    "build.sources",
     "supervise.policy",
     "supervise.lines",
     "supervise.messages",
     "supervise.stage",
     "plan",
+    "volumes",
 ]
+PURE_PACKAGES = ("build.steps.",)
 EFFECTS = [
     "os",
     "posix",
@@ -84,7 +114,9 @@ OWNERS = {
     "_ctypes": ("sandbox.linux",),
     "typer": ("cli.app", "cli.builtin", "cli.console"),
     "click": ("cli.app", "cli.builtin", "cli.console"),
-    "rich": ("cli.app", "cli.builtin", "cli.console"),
+    "rich": ("cli.app", "cli.builtin", "cli.buildview", "cli.console"),
+    "httpx": ("build.fetch", "build.registry_client"),
+    "zstandard": ("build.pack", "build.streams"),
     "pyroute2": ("net.apply",),
 }
 FORKS = ("fork", "forkpty", "vfork", "clone", "clone3", "rawclone", "raw_clone")
@@ -104,6 +136,9 @@ WARM = [
     "supervise.policy",
     "supervise.output",
     "supervise.control",
+    "cli.roots",
+    "build.store",
+    "volumes",
     "sandbox.run",
     "sandbox.init",
     "sandbox.perform",
@@ -260,7 +295,7 @@ def lower_layers_do_not_import_higher_ones(module: Module) -> Iterator[str]:
 
 
 def pure_files_import_no_effects(module: Module) -> Iterator[str]:
-    if module.name in PURE:
+    if module.name in PURE or module.name.startswith(PURE_PACKAGES):
         for found in imports(module):
             if not found.for_types and found.target.partition(".")[0] in EFFECTS:
                 yield f"{module.name}:{found.line} is pure, but imports {found.target}"

@@ -9,13 +9,35 @@ several.
 
 from __future__ import annotations
 
-from vaggapy.config.model import BindRO, BindRW, Child, Command, Empty, Program, Supervise, Tmpfs
+from vaggapy.config.model import HOSTS, Child, Command, Program, Supervise
 from vaggapy.errors import CommandError, ExitCode, UsageError, VaggaError
 from vaggapy.record import Record, replace
 from vaggapy.sandbox import spec
 from vaggapy.sandbox.operations import PRIVATE_PLACES, WORK, inside, may_hide
-from vaggapy.sandbox.spec import INHERIT, OUTPUT, PIPES, TERMINAL, TERMINALS, Bind, HostRoot, Launch, Sandbox
+from vaggapy.sandbox.spec import (
+    INHERIT,
+    OUTPUT,
+    PIPES,
+    TERMINAL,
+    TERMINALS,
+    Bind,
+    HostRoot,
+    ImageRoot,
+    Launch,
+    Overlay,
+    Sandbox,
+)
 from vaggapy.supervise.stage import ChildPlan, Listen, Stage
+from vaggapy.volumes import (
+    CONTAINER,
+    DEFAULT_HOME,
+    DEFAULT_PATH,
+    fillers,
+    filling,
+    missing_volumes,
+    mount,
+    needed_roots,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +46,8 @@ if TYPE_CHECKING:
     from vaggapy.config import model
     from vaggapy.host import Host
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 PASSED = "VAGGAENV_"
-EMPTY_SIZE = 4096
 SINGLE_GRACE = 2
 DEFAULT_ROWS, DEFAULT_COLUMNS = 24, 80
 
@@ -35,12 +55,16 @@ DEFAULT_ROWS, DEFAULT_COLUMNS = 24, 80
 class Plan(Record):
     """A whole run: stages one after the other, the first that fails ends it.
 
-    The containers to build before the first stage will have their place here.
+    `builds`: the containers that must be there before the first stage, in the order of first use. Their places are
+    not known yet: paths that begin with `container:NAME`, `volume:NAME` or `cache:PATH` get them by `volumes.placed`.
+    `build`: how they are checked, as in `argv.Options`.
     """
 
     project: str
     stages: tuple[Stage, ...]
     isolate_network: bool
+    builds: tuple[str, ...] = ()
+    build: str = ""
 
 
 class Request(Record):
@@ -48,6 +72,7 @@ class Request(Record):
 
     `environ`: values of `-E`; `removed`: names given to `-E` without a value; `copied`: names given to `-e`.
     `chosen`: the selected children of a `!Supervise`, None for all. `prefix` None: decided by the output.
+    `writable`: the roots can be written to, and forget it (`_run -W`). `build`: as in `argv.Options`.
     """
 
     arguments: tuple[str, ...] = ()
@@ -58,19 +83,29 @@ class Request(Record):
     prerequisites: bool = True
     isolate_network: bool = False
     prefix: bool | None = None
+    writable: bool = False
+    build: str = ""
 
 
-def plan(project: model.Project, name: str, request: Request, host: Host) -> Plan:
+def plan(
+    project: model.Project, name: str, request: Request, host: Host, volumes: frozenset[str] | None = None
+) -> Plan:
     """Return what running the command `name` (not an alias) means here.
+
+    `volumes`: the persistent volumes that exist; None if that does not matter because no `init-command` is written.
 
     Raises:
         VaggaError: the request does not fit the project.
     """
     _check_place(project)
-    order = expand(project, name) if request.prerequisites else (name,)
-    stages = tuple(_stage(project, project.commands[each], request, host, asked=each == name) for each in order)
+    wanted = missing_volumes(project, volumes)
+    order = expand(project, name, wanted) if request.prerequisites else (name,)
+    stages = tuple(
+        filling(_stage(project, project.commands[each], request, host, asked=each == name), project, wanted)
+        for each in order
+    )
     isolate = request.isolate_network or project.commands[name].isolate_network
-    return Plan(project.directory, stages, isolate)
+    return Plan(project.directory, stages, isolate, needed_roots(stages), request.build)
 
 
 def plan_program(project: model.Project, container: str, words: tuple[str, ...], request: Request, host: Host) -> Plan:
@@ -85,7 +120,7 @@ def plan_program(project: model.Project, container: str, words: tuple[str, ...],
     mark = project.containers[container].mark
     command = Command("_run", mark, Program(container, mark, words))
     stage = _stage(project, command, request, host, asked=True)
-    return Plan(project.directory, (stage,), request.isolate_network)
+    return Plan(project.directory, (stage,), request.isolate_network, needed_roots((stage,)), request.build)
 
 
 def unknown_container(project: model.Project, name: str) -> CommandError:
@@ -94,16 +129,19 @@ def unknown_container(project: model.Project, name: str) -> CommandError:
     return CommandError(f'container "{name}" is not found', f"there are: {known}", "unknown-container")
 
 
-def expand(project: model.Project, name: str) -> tuple[str, ...]:
+def expand(project: model.Project, name: str, wanted: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Return the command and all that it needs first, depth first, each once; a cycle ends where it began.
 
-    Source: vagga.md 3.5.
+    `wanted`: persistent volumes that are to be filled by their `init-command`.
+
+    Source: vagga.md 3.5 and 7.3.
     """
     seen = {name}
     order: list[str] = []
 
     def visit(current: str) -> None:
-        for needed in _prerequisites(project.commands[current]):
+        command = project.commands[current]
+        for needed in (*_prerequisites(command), *fillers(project, command, wanted)):
             if needed not in seen:
                 seen.add(needed)
                 visit(needed)
@@ -179,8 +217,10 @@ def _child(
         columns=host.columns or DEFAULT_COLUMNS,
         socket=bool(program.tcp_socket),
     )
-    sandbox = Sandbox(_root(container, host), project.directory, _mounts(project, container, program))
-    return ChildPlan(name, Launch(sandbox, launched), listen_address(program.tcp_socket))
+    root = _root(container, host, request.writable or program.transient)
+    sandbox = Sandbox(root, project.directory, _mounts(project, container, program, host))
+    listen = listen_address(program.tcp_socket)
+    return ChildPlan(name, Launch(sandbox, launched), listen, not program.work_dir, container.name)
 
 
 def _words(container: model.Container, program: Program, arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -219,7 +259,7 @@ def _environ(
 
     Later wins: PATH and HOME, proxies, the container's, the command's, `VAGGAENV_X` and `-e`, `-E`.
     """
-    environ = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": "/tmp"}
+    environ = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
     environ.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
     environ.update(extra)
     environ.update(container.environ)
@@ -233,13 +273,21 @@ def _environ(
     return environ
 
 
-def _root(container: model.Container, host: Host) -> HostRoot:
-    """Return the root of a `!Host` container, with what the system cannot do without below private places."""
-    step = container.setup[0]
-    exposed = [_canonical(path) for path in step.expose]
+def _root(container: model.Container, host: Host, writable: bool) -> HostRoot | ImageRoot | Overlay:
+    """Return the root of a container; a writable one is an overlay in memory, of which nothing is kept."""
+    if container.host is None:
+        place = f"{CONTAINER}{container.name}"
+        return Overlay("/", (place,)) if writable else ImageRoot(container.name, place)
+    if writable:
+        raise CommandError(
+            f"container {container.name} is !Host, which is always read-only",
+            "build a container, or mount a volume where you want to write",
+            "writable-host",
+        )
+    exposed = [_canonical(path) for path in container.host.expose]
     if host.resolver and any(inside(host.resolver, place) for place in PRIVATE_PLACES):
         exposed.append(host.resolver)
-    hidden = () if step.home_visible else tuple(home for home in host.homes if may_hide(home))
+    hidden = () if container.host.home_visible else tuple(home for home in host.homes if may_hide(home))
     return HostRoot(hidden, tuple(dict.fromkeys(exposed)))
 
 
@@ -248,34 +296,17 @@ def _canonical(path: str) -> str:
     return path.removeprefix("/var") if inside(path, "/var/run") else path
 
 
-def _mounts(project: model.Project, container: model.Container, program: Program) -> tuple[Bind | spec.Tmpfs, ...]:
+def _mounts(
+    project: model.Project, container: model.Container, program: Program, host: Host
+) -> tuple[Bind | spec.Tmpfs | Overlay, ...]:
     """Return the volumes, those of the command before those of the container, parents before children."""
     volumes = {**container.volumes, **program.volumes}
-    return tuple(_mount(project, target, volumes[target]) for target in sorted(volumes))
-
-
-def _mount(project: model.Project, target: str, volume: model.Volume) -> Bind | spec.Tmpfs:
-    match volume:
-        case Tmpfs(size, mode, subdirs, files):
-            directories = tuple((each.path, each.mode) for each in subdirs)
-            return spec.Tmpfs(target, size, mode, directories, tuple((each.path, each.content) for each in files))
-        case Empty():
-            return spec.Tmpfs(target, EMPTY_SIZE, 0, read_only=True)
-        case BindRO(source):
-            return Bind(_source(project, source, target), target, read_only=True)
-        case BindRW(source):
-            return Bind(_source(project, source, target), target, read_only=False)
-
-
-def _source(project: model.Project, source: str, target: str) -> str:
-    """Return the host path of a bind volume, which is written as the container sees it."""
-    if not inside(source, WORK):
-        raise CommandError(
-            f"volume {target}: {source} is not below /work",
-            "bind a path of the project, or use `!Host {expose: [PATH]}` for a path of the host",
-            "volume-source",
-        )
-    return project.directory.rstrip("/") + source.removeprefix(WORK)
+    mounts = [mount(project, container, target, volumes[target]) for target in volumes]
+    if container.host is None:
+        for source, target in ((host.resolver, container.resolv_conf_path), (HOSTS, container.hosts_file_path)):
+            if source and target and target not in volumes:
+                mounts.append(Bind(source, target, optional=True))
+    return tuple(sorted(mounts, key=lambda each: each.target))
 
 
 def listen_address(text: str) -> Listen | None:

@@ -70,7 +70,9 @@ ACCEPTED = [
     (("--ignore-owner-check",), Options(ignore_owner_check=True)),
     (("--status-fd", "3"), Options(status_fd=3)),
     (("--status-fd=0",), Options(status_fd=0)),
-    (("--no-build", "--no-image-download", "--no-version-check"), Options()),
+    (("--no-build", "--no-image-download", "--no-version-check"), Options(build="no-version-check")),
+    (("--no-version-check", "--no-build"), Options(build="no-build")),
+    (("--containers-only",), Options(containers_only=True)),
     (("--",), Options()),
 ]
 
@@ -120,7 +122,7 @@ REFUSED = [
             f"Option {option} is known but not available in this version "
             "(see vagga --help for those that are) [option-not-available]",
         )
-        for option in ("-m", "--run-multi", "--containers-only")
+        for option in ("-m", "--run-multi")
     ),
 ]
 
@@ -195,7 +197,7 @@ CHOSEN = [
     (("--only", "a", "b"), Selection(("a", "b"))),
     (("--only", "a", "--exclude", "b", "c", "--only", "d"), Selection(("a", "d"), ("b", "c"))),
     (("--only=a", "--only=b"), Selection(("a", "b"))),
-    (("--exclude", "a", "--no-build", "--no-image-download", "--no-version-check"), Selection((), ("a",))),
+    (("--exclude", "a", "--no-build", "--no-version-check"), Selection((), ("a",), build="no-version-check")),
     (("--only", "a", "--help"), Selection(help=True)),
     (("-h", "nonsense"), Selection(help=True)),
     (("--only", "a", "--"), Selection(("a",))),
@@ -326,7 +328,8 @@ def test_any_other_word_for_a_program_without_arguments_is_unexpected(words: tup
     ("words", "request_"),
     [
         (("box", "ls", "-l", "--help"), RunRequest("box", ("ls", "-l", "--help"))),
-        (("--no-build", "box", "ls"), RunRequest("box", ("ls",))),
+        (("--no-build", "box", "ls"), RunRequest("box", ("ls",), build="no-build")),
+        (("-W", "box", "ls"), RunRequest("box", ("ls",), writable=True)),
         (("--", "box", "--", "x"), RunRequest("box", ("--", "x"))),
         (("--help", "box"), RunRequest(help=True)),
     ],
@@ -345,11 +348,6 @@ def test_run_takes_a_container_and_then_the_words_of_the_program(words: tuple[st
         (
             ("box",),
             "Argument command is required (write vagga _run CONTAINER COMMAND [ARGUMENTS]) [missing-argument]",
-        ),
-        (
-            ("-W", "box", "ls"),
-            "Option -W is known but not available in this version (see vagga _run --help for those that are) "
-            "[option-not-available]",
         ),
     ],
 )

@@ -149,7 +149,9 @@ def test_all_and_hidden_show_hidden_commands_their_aliases_and_built_in_ones() -
 
 def test_builtin_adds_the_built_in_commands_and_says_where_they_are_from() -> None:
     shown = list_text(project(command("a"), command("_x")), ListFlags(builtin=True, verbose=True))
-    assert shown.startswith('a                   \n                    (from "vagga.yaml")\n_run                Run a')
+    assert shown.startswith(
+        'a                   \n                    (from "vagga.yaml")\n_build              Build a'
+    )
     assert shown.count('                    (from "<builtins>")\n') == len(BUILTINS)
     assert "_x" not in shown
 

@@ -59,6 +59,18 @@ CONTAINER is one that vagga.yaml names, PROGRAM a path or a name. All words afte
 the exit code is that of the program.
 """
 
+BUILD_INTRODUCTION = """\
+Build a container, if it is not there.
+
+The result is linked at .vagga/CONTAINER. Steps that were done before, for any container, are taken from the cache.
+"""
+
+VERSION_INTRODUCTION = """\
+Print the version of a container: 128 hexadecimal digits that change with whatever it is built of.
+
+The exit code is 29 if that can be known only by building it.
+"""
+
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
@@ -156,6 +168,9 @@ def _vagga(
         "--status-fd", "N", "Write a JSON record for each start and exit to the open file descriptor N."
     ),
     ignore_owner_check: bool = _flag("--ignore-owner-check", "Run although the project belongs to another user."),
+    no_build: bool = _flag("--no-build", "Build nothing: end with 29 if a container is not there."),
+    no_version_check: bool = _flag("--no-version-check", "Use the roots that were built last, whatever has changed."),
+    containers_only: bool = _flag("--containers-only", "Build the containers that the command needs, run nothing."),
     verbose: bool = _flag("-v --verbose", "Say what is done; -vv says more."),
     version: bool = _flag("-V --version", "Show the version and exit."),
 ) -> None:
@@ -163,8 +178,35 @@ def _vagga(
 
 
 @app.command("_run", help=RUN_INTRODUCTION, options_metavar="[OPTIONS] CONTAINER PROGRAM [ARGUMENTS]...")
-def _run() -> None:
+def _run(
+    writable: bool = _flag(
+        "-W --writeable --writable", "Let the program write to the container's root; nothing of it is kept."
+    ),
+) -> None:
     """Declare `_run`, whose words `main.py` reads."""
+
+
+@app.command("_build", help=BUILD_INTRODUCTION, options_metavar="[OPTIONS] CONTAINER")
+def _build(
+    force: bool = _flag("--force", "Run the container's own steps again, although it is built."),
+    no_cache: bool = _flag("--no-cache", "Run all steps again, those of its base too, and download again."),
+) -> None:
+    """Declare `_build`, whose words `storage.py` reads."""
+
+
+@app.command("_version_hash", help=VERSION_INTRODUCTION, options_metavar="[OPTIONS] CONTAINER")
+def _version_hash(short: bool = _flag("-s --short", "Print the eight digits that name the root's directory.")) -> None:
+    """Declare `_version_hash`, whose words `storage.py` reads."""
+
+
+@app.command("_base_dir", help=BUILTINS["_base_dir"] + ".")
+def _base_dir() -> None:
+    """Declare `_base_dir`."""
+
+
+@app.command("_relative_work_dir", help=BUILTINS["_relative_work_dir"] + ".")
+def _relative_work_dir() -> None:
+    """Declare `_relative_work_dir`."""
 
 
 @app.command("_list", help=BUILTINS["_list"] + ".", epilog=LIST_CLOSING)

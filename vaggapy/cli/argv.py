@@ -23,10 +23,10 @@ LATER = "later"
 # Name -> (how it takes a value, key of the result, what a flag means). Several names may share a key.
 HELP = {"-h": (FLAG, "help", ""), "--help": (FLAG, "help", "")}
 BUILD = {
-    # Choices of how to build: a `!Host` container has nothing to build, so they change nothing.
-    "--no-build": (FLAG, "build", ""),
-    "--no-image-download": (FLAG, "build", ""),
-    "--no-version-check": (FLAG, "build", ""),
+    # Choices of how to build; the last one counts.
+    "--no-build": (FLAG, "build", "no-build"),
+    "--no-image-download": (FLAG, "build", "no-image-download"),
+    "--no-version-check": (FLAG, "build", "no-version-check"),
 }
 GLOBAL = {
     **HELP,
@@ -56,10 +56,16 @@ GLOBAL = {
     **BUILD,
     "-m": (LATER, "run-multi", ""),
     "--run-multi": (LATER, "run-multi", ""),
-    "--containers-only": (LATER, "containers-only", ""),
+    "--containers-only": (FLAG, "containers-only", ""),
 }
 SUPERVISE = {**HELP, "--only": (LIST, "only", ""), "--exclude": (LIST, "exclude", ""), **BUILD}
-RUN = {**HELP, "-W": (LATER, "writeable", ""), "--writeable": (LATER, "writeable", ""), **BUILD}
+RUN = {
+    **HELP,
+    "-W": (FLAG, "writable", ""),
+    "--writeable": (FLAG, "writable", ""),
+    "--writable": (FLAG, "writable", ""),
+    **BUILD,
+}
 
 COLORS = ("auto", "always", "never")
 SHOWN_CHOICES = 8
@@ -70,7 +76,8 @@ class Options(Record):
 
     `file` empty: find the project from the current directory. `environ`: variables to set, by name; `remove`:
     names whose `VAGGAENV_` variable is ignored; `use_env`: names to copy from the caller. No name is in two of the
-    three. `prefix` None: decided by the output. `status_fd` -1: no status records.
+    three. `prefix` None: decided by the output. `status_fd` -1: no status records. `build`: empty, or one of no-build,
+    no-version-check and no-image-download.
     """
 
     file: str = ""
@@ -87,6 +94,8 @@ class Options(Record):
     status_fd: int = -1
     help: bool = False
     version: bool = False
+    build: str = ""
+    containers_only: bool = False
 
 
 class Invocation(Record):
@@ -103,6 +112,7 @@ class Selection(Record):
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     help: bool = False
+    build: str = ""
 
 
 class RunRequest(Record):
@@ -111,6 +121,8 @@ class RunRequest(Record):
     container: str = ""
     words: tuple[str, ...] = ()
     help: bool = False
+    writable: bool = False
+    build: str = ""
 
 
 def parse(words: tuple[str, ...]) -> Invocation:
@@ -159,6 +171,8 @@ def parse(words: tuple[str, ...]) -> Invocation:
         no_prerequisites="no-prerequisites" in last,
         ignore_owner_check="ignore-owner-check" in last,
         status_fd=int(last.get("status-fd", "-1")),
+        build=last.get("build", ""),
+        containers_only="containers-only" in last,
     )
     return Invocation(options, command, arguments)
 
@@ -169,15 +183,17 @@ def parse_supervise(name: str, words: tuple[str, ...]) -> Selection:
     Raises:
         UsageError: exit code 122.
     """
-    chosen: dict[str, list[str]] = {"only": [], "exclude": []}
+    chosen: dict[str, list[str]] = {"only": [], "exclude": [], "build": []}
     for key, value, _ in scan(words, SUPERVISE, f"vagga {name}"):
         if key == "help":
             return Selection(help=True)
         if not key:
             raise _unexpected(value, f"children are chosen by --only and --exclude, see vagga {name} --help")
+        if key == "build":
+            chosen[key] = []
         if key in chosen:
             chosen[key].append(value)
-    return Selection(tuple(chosen["only"]), tuple(chosen["exclude"]))
+    return Selection(tuple(chosen["only"]), tuple(chosen["exclude"]), build="".join(chosen["build"]))
 
 
 def select(children: tuple[tuple[str, tuple[str, ...]], ...], selection: Selection) -> tuple[str, ...]:
@@ -228,13 +244,15 @@ def parse_run(words: tuple[str, ...]) -> RunRequest:
     Raises:
         UsageError: exit code 122.
     """
+    given: dict[str, str] = {}
     for key, value, after in scan(words, RUN, "vagga _run"):
         if key == "help":
             return RunRequest(help=True)
+        given[key] = value
         if not key:
             if after == len(words):
                 raise _missing("command")
-            return RunRequest(value, words[after:])
+            return RunRequest(value, words[after:], writable="writable" in given, build=given.get("build", ""))
     raise _missing("container")
 
 

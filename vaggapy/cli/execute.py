@@ -29,10 +29,12 @@ DESCRIPTORS_EACH = 4  # of ours, for each child: control, pidfd, two streams
 USUAL_LIMIT = 200  # children below which the usual limit of 1024 descriptors is enough
 
 
-def execute(plan: Plan, host: Host, options: Options, signals: Signals, spawner: run.Spawner) -> int:
+def execute(
+    plan: Plan, host: Host, options: Options, signals: Signals, spawner: run.Spawner, keep: Callable[[Stage], None]
+) -> int:
     """Run the stages in their order until one fails; return the exit code of the last that ran.
 
-    The spawner, which has been told to begin, is stopped at the end.
+    The spawner, which has been told to begin, is stopped at the end. `keep(stage)` is called when a stage was good.
 
     Raises:
         VaggaError: the sandbox is refused, a socket cannot be bound, and the like; nothing is left running.
@@ -50,6 +52,7 @@ def execute(plan: Plan, host: Host, options: Options, signals: Signals, spawner:
             code = _run_stage(stage, spawner, signals, (out, err), status, colour)
             if code:
                 break
+            keep(stage)
             if stage.epilog:
                 out.write(stage.epilog.encode("utf-8", "replace"))
     finally:

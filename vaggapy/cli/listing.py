@@ -24,8 +24,14 @@ UNGROUPED = "Available commands"
 
 # The commands that vagga has itself, in the order in which they are listed.
 BUILTINS = {
+    "_build": "Build a container",
     "_run": "Run a program in a container",
+    "_clean": "Remove what is not needed any more of what was built",
     "_list": "List the commands and containers of the project",
+    "_base_dir": "Print the project's directory",
+    "_relative_work_dir": "Print the current directory, relative to the project's",
+    "_version_hash": "Print the version of a container",
+    "_pack_image": "Write the root of a container as a tar archive",
     "_doctor": "Try what vagga needs of this machine and say what is missing",
 }
 

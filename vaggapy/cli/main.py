@@ -14,6 +14,8 @@ from vaggapy import __version__
 from vaggapy.cli import argv
 from vaggapy.errors import CommandError, ExitCode, Interrupted, UsageError, VaggaError
 from vaggapy.host import current_directory
+from vaggapy.record import replace
+from vaggapy.sandbox.spec import HostRoot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +27,20 @@ if TYPE_CHECKING:
     from vaggapy.config.model import Command, Project, Supervise
     from vaggapy.host import Host
     from vaggapy.plan import Plan, Request
+    from vaggapy.sandbox.run import Spawner
+    from vaggapy.supervise.signals import Signals
+    from vaggapy.supervise.stage import Stage
 else:
     import _signal
 
+STORAGE_COMMANDS = (
+    "_build",
+    "_clean",
+    "_version_hash",
+    "_pack_image",
+    "_base_dir",
+    "_relative_work_dir",
+)
 INTERRUPTED = 130
 READER_GONE = 141
 
@@ -100,6 +113,10 @@ def run(words: tuple[str, ...]) -> int:
         return _list_commands(options)
     if name == "_run":
         return _run_program(invocation)
+    if name in STORAGE_COMMANDS:
+        from vaggapy.cli import storage  # not needed to run a command
+
+        return storage.run(name, invocation.arguments, options, lambda: load(options, current_directory()))
     if name.startswith("_") and _is_built_in(name, options):
         return _built_in(name, invocation.arguments, options)
     return _run_command(invocation)
@@ -143,13 +160,19 @@ def _run_command(invocation: Invocation) -> int:
         from vaggapy.plan import plan  # while the spawner is being made
 
         command = _resolve(project, invocation.command)
-        arguments, chosen, wants_help = _read_arguments(command, invocation)
+        arguments, chosen, wants_help, build = _read_arguments(command, invocation)
         if wants_help:
             from vaggapy.cli.listing import command_help  # not needed to run a command
 
             print(command_help(command), end="")
             return None
-        planned = plan(project, command.name, _request(invocation.options, arguments, chosen), caller)
+        planned = plan(
+            project,
+            command.name,
+            _request(replace(invocation.options, build=build or invocation.options.build), arguments, chosen),
+            caller,
+            _volumes(project, caller),
+        )
         if not planned.stages[-1].children:
             raise CommandError(
                 f"no children of {command.name} match the conditions",
@@ -172,7 +195,8 @@ def _run_program(invocation: Invocation) -> int:
     def make_plan(project: Project, caller: Host) -> Plan:
         from vaggapy.plan import plan_program  # while the spawner is being made
 
-        return plan_program(project, asked.container, asked.words, _request(options, (), None), caller)
+        request = replace(_request(options, (), None), writable=asked.writable, build=asked.build or options.build)
+        return plan_program(project, asked.container, asked.words, request, caller)
 
     return _run(options, make_plan)
 
@@ -190,6 +214,7 @@ def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None]) ->
     signals = Signals()
     caller = probe()
     spawner = None if options.dry_run else start_early(caller.uid, caller.gid, caller.user)
+    filling = None
     try:
         project = load(options, caller.directory)
         _check_owner(caller, project, options)
@@ -198,14 +223,54 @@ def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None]) ->
             return ExitCode.OK
         if spawner is None:
             return _show_plan(planned, options)
+        if any(stage.fills for stage in planned.stages):
+            from vaggapy.cli.filling import Filling  # once in the life of a volume
+
+            filling = Filling(project, caller, signals)
+            planned = filling.begin(planned, lambda: make_plan(project, caller) or planned)
+        planned = _place(planned, project, caller, signals, spawner)
+        if options.containers_only:
+            return ExitCode.OK
         first = planned.stages[0].children
         spawner.begin(planned.isolate_network, first[0].launch.sandbox if first else None)
         from vaggapy.cli.execute import execute  # while the spawner makes the first root
 
-        return execute(planned, caller, options, signals, spawner)
+        return execute(planned, caller, options, signals, spawner, filling.keep if filling else _keep_nothing)
     finally:
         if spawner is not None:
             spawner.stop()
+        if filling is not None:
+            filling.close()
+
+
+def _volumes(project: Project, caller: Host) -> frozenset[str] | None:
+    """Return the persistent volumes that exist, None if the project has none that must be filled."""
+    from vaggapy.volumes import persistent  # only the name is needed above
+
+    if not any(volume.init_command for volume in persistent(project).values()):
+        return None
+    from vaggapy.build import store  # only with such volumes
+
+    directory = store.places(project.directory, project.settings, caller.environ).volumes
+    return frozenset(os.listdir(directory) if os.path.isdir(directory) else ())
+
+
+def _place(planned: Plan, project: Project, caller: Host, signals: Signals, spawner: Spawner) -> Plan:
+    """Return the plan with everything that it needs in place."""
+    children = [child for stage in planned.stages for child in stage.children]
+    if all(isinstance(child.launch.sandbox.root, HostRoot) for child in children):
+        from vaggapy.volumes import CACHE, CONTAINER, PROGRAM, VOLUME, used  # only the check
+
+        files = any(project.containers[child.container].environ_file for child in children)
+        if not files and not any(used(planned.stages, kind) for kind in (CACHE, CONTAINER, PROGRAM, VOLUME)):
+            return planned
+    from vaggapy.cli import roots  # only with containers that are built, or volumes that are kept
+
+    return roots.place(planned, project, caller, signals, spawner.maps)
+
+
+def _keep_nothing(_stage: Stage) -> None:
+    """Be told that a stage that fills no volume was good."""
 
 
 def load(options: Options, directory: str) -> Project:
@@ -231,18 +296,18 @@ def _resolve(project: Project, name: str) -> Command | Supervise:
 
 def _read_arguments(
     command: Command | Supervise, invocation: Invocation
-) -> tuple[tuple[str, ...], tuple[str, ...] | None, bool]:
-    """Return arguments for the program, the chosen children, and whether help is wanted."""
+) -> tuple[tuple[str, ...], tuple[str, ...] | None, bool, str]:
+    """Return arguments for the program, the chosen children, whether help is wanted, and how to check what is built."""
     from vaggapy.config.model import Command as SingleCommand  # only the name is needed above
 
     if isinstance(command, SingleCommand):
         arguments, wants_help = argv.parse_command(
             command.name, command.program.accepts_arguments, invocation.arguments
         )
-        return arguments, None, wants_help
+        return arguments, None, wants_help, ""
     selection = argv.parse_supervise(command.name, invocation.arguments)
     children = tuple((child.name, child.tags) for child in command.children)
-    return (), argv.select(children, selection), selection.help
+    return (), argv.select(children, selection), selection.help, selection.build
 
 
 def _request(options: Options, arguments: tuple[str, ...], chosen: tuple[str, ...] | None) -> Request:
@@ -257,6 +322,7 @@ def _request(options: Options, arguments: tuple[str, ...], chosen: tuple[str, ..
         prerequisites=not options.no_prerequisites,
         isolate_network=options.isolate_network,
         prefix=options.prefix,
+        build=options.build,
     )
 
 
