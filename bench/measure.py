@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PATIENCE = 60.0
-HOST = "containers:\n  host:\n    setup: [!Host]\ncommands:\n"
+HOST = "containers:\n  host:\n    setup: [!Host]\n"
 UNCHANGED = 2.2  # seconds after which a file that was written counts as unchanged for vagga's cache
 SLEEP = "sleep 1000"
 
@@ -103,11 +103,11 @@ class Bench:
             raise MissingError(f"{name} is not installed")
         return found
 
-    def project(self, name: str, commands: str) -> Path:
-        """Make a project whose vagga.yaml has `commands` below `commands:`; return its directory."""
+    def project(self, name: str, commands: str, containers: str = "") -> Path:
+        """Make a project whose vagga.yaml has `commands` and, besides `host`, `containers`; return its directory."""
         directory = self.directory / name
         directory.mkdir()
-        (directory / "vagga.yaml").write_text(HOST + commands)
+        (directory / "vagga.yaml").write_text(f"{HOST}{containers}commands:\n{commands}")
         return directory
 
     def note(self, text: str) -> None:

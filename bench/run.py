@@ -15,10 +15,11 @@ from pathlib import Path
 from measure import Bench, Line, MissingError, working_directory
 from report import render, replace_section
 from stacks import idle_lines, kill_lines, output_lines, spawn_lines, start_many_lines, stop_lines
-from starts import start_lines
+from starts import size_lines, start_lines
 
 ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "start": start_lines,
+    "size": size_lines,
     "spawn": spawn_lines,
     "many": start_many_lines,
     "kill": kill_lines,

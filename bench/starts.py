@@ -13,6 +13,30 @@ from measure import UNCHANGED, Bench, Line, MissingError, alternate, inside, tim
 
 HIDDEN = ("dev", "home", "lost+found", "proc", "root", "run", "tmp", "work")
 COMMANDS = "  true: !Command\n    container: host\n    run: [true]\n"
+MANY_CONTAINERS, MANY_COMMANDS = 40, 200
+CONTAINER = """\
+  service-{number:02}:
+    setup:
+    - !Debian bookworm
+    - !Install [git, make, gcc, python3-dev]
+    - !Sh useradd -u 1{number:03} service && mkdir -p /srv/service
+    - !EnsureDir /var/lib/service
+    environ: {{LANG: C.UTF-8, SERVICE_HOME: /srv/service}}
+    volumes:
+      /var/log: !Tmpfs {{size: 10Mi, mode: 0o755}}
+      /var/lib/service: !Persistent service-{number}
+"""
+COMMAND = """\
+  task-{number:03}: !Command
+    description: The task of number {number}, which is one of many
+    container: service-{container:02}
+    aliases: [t{number}]
+    prerequisites: [{needed}]
+    environ: {{NUMBER: {number}, MODE: test}}
+    run: |
+      set -e
+      ./script/task --number {number} "$@"
+"""
 
 
 def bwrap_words(bwrap: str, project: str) -> list[str]:
@@ -58,6 +82,38 @@ def start_lines(bench: Bench) -> list[Line]:
     ]
     changed = "the same, `vagga.yaml` just touched"
     return [*lines, Line(changed, "ms", samples["cold"], "python3 -c pass", samples["python3 -c pass"])]
+
+
+def size_lines(bench: Bench) -> list[Line]:
+    """`vagga CMD` in a project of many commands and containers, unchanged and just changed, against one of one."""
+    containers = "".join(CONTAINER.format(number=number) for number in range(MANY_CONTAINERS - 1))
+    commands = COMMANDS + "".join(
+        COMMAND.format(
+            number=number,
+            container=number % (MANY_CONTAINERS - 1),
+            needed=f"task-{number // 2:03}" if number else "",
+        )
+        for number in range(MANY_COMMANDS - 1)
+    )
+    small, large = bench.project("one", COMMANDS), bench.project("many", commands, containers)
+    small_touched, large_touched = (
+        bench.project("one-touched", COMMANDS),
+        bench.project("many-touched", commands, containers),
+    )
+    time.sleep(UNCHANGED)
+    start = partial(_in, words=[bench.vagga, "true"], environ=bench.environ)
+    samples = alternate(
+        bench.runs,
+        partial(start, large),
+        partial(start, small),
+        partial(start, large_touched, before=(large_touched / "vagga.yaml").touch),
+        partial(start, small_touched, before=(small_touched / "vagga.yaml").touch),
+    )
+    what = f"`vagga CMD` with {MANY_COMMANDS} commands and {MANY_CONTAINERS} containers, nothing changed"
+    return [
+        Line(what, "ms", samples[0], "one of each", samples[1], 1.2, "ratio"),
+        Line("the same, `vagga.yaml` just touched", "ms", samples[2], "one of each", samples[3]),
+    ]
 
 
 def _in(

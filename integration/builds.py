@@ -23,7 +23,7 @@ APPLETS = (
 ).split()
 BUSYBOX = next((path for path in (shutil.which("busybox"), "/bin/busybox") if path and os.path.exists(path)), "")
 ROOT = "!Tar {url: ./root.tar}"
-COMMANDS = '  see: !Command {container: c, run: [/bin/sh, -c, \'eval "$@"\', --]}\n'
+COMMANDS = "  see: !Command {container: c, run: [/bin/sh, -c, 'eval \"$@\"', --]}\n"
 OVERLAY = "user.overlay."
 SINGLE = ("unshare", "-Ur") if os.getuid() == 0 else ("setpriv", "--no-new-privs")
 """Under this the caller has one id only."""

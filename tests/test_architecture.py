@@ -88,6 +88,10 @@ PURE = [
     "supervise.stage",
     "plan",
     "volumes",
+    "cli.argv",
+    "cli.complete",
+    "cli.listing",
+    "cli.options",
 ]
 PURE_PACKAGES = ("build.steps.",)
 EFFECTS = [
@@ -115,6 +119,7 @@ OWNERS = {
     "typer": ("cli.app", "cli.builtin", "cli.console"),
     "click": ("cli.app", "cli.builtin", "cli.console"),
     "rich": ("cli.app", "cli.builtin", "cli.buildview", "cli.console"),
+    "docopt": ("cli.options",),
     "httpx": ("build.fetch", "build.registry_client"),
     "zstandard": ("build.pack", "build.streams"),
     "pyroute2": ("net.apply",),

@@ -13,7 +13,7 @@ import pytest
 from vaggapy import cache
 from vaggapy.config.model import Project
 from vaggapy.errors import ConfigError
-from vaggapy.record import pack, replace
+from vaggapy.record import pack, pack_each, replace
 
 TEXT = "containers:\n  host:\n    setup: [!Host]\ncommands:\n  one: !Command\n    container: host\n    run: 'true'\n"
 AT_ONCE = -1.0  # keep files of any age: tests do not wait
@@ -50,7 +50,7 @@ def plant(place: Path, **changes: object) -> Path:
         "directory": directory,
         "file": file,
         "prints": prints,
-        "project": pack(replace(project, commands={})),
+        "project": (pack(replace(project, containers={}, commands={})), {}, {}),
     }
     values.update(changes)
     data = marshal.dumps(tuple(values.values()))
@@ -97,10 +97,11 @@ def test_a_change_that_keeps_size_and_modification_time_is_seen(place: Path) -> 
         {"directory": "/elsewhere"},
         {"file": "/elsewhere/vagga.yaml"},
         {"prints": (("/elsewhere", (1, 2, 3, 4, 5)),)},
-        {"project": ["NoSuchRecord", 1]},
-        {"project": ["Project", 1]},
+        {"project": (["NoSuchRecord", 1], {}, {})},
+        {"project": (["Project", 1], {}, {})},
+        {"project": (["Project", 1], {})},
     ],
-    ids=["version", "directory", "file", "prints", "class", "fields"],
+    ids=["version", "directory", "file", "prints", "class", "fields", "parts"],
 )
 def test_an_entry_of_another_kind_is_a_miss(place: Path, changes: dict[str, object]) -> None:
     plant(place, **changes)
@@ -235,3 +236,70 @@ def test_a_file_that_the_project_names_is_watched_like_itself(place: Path) -> No
     assert load(place).commands == {}
     (place / "part.yaml").write_text("containers: {x: {setup: [!Sh two]}}")
     assert load(place).commands.keys() == {"one"}
+
+
+# --- projects of several files ------------------------------------------------------------------------------------
+
+MIXED = TEXT + "  two: !*Include two.yaml\nmixins: [mixin.yaml, later.yaml]\n"
+TWO = "!Command {container: host, run: 'false'}\n"
+
+
+@pytest.mark.parametrize("name", ["mixin.yaml", "two.yaml", "vagga.local.yaml"])
+def test_a_change_of_any_file_of_the_project_is_seen(place: Path, name: str) -> None:
+    texts = {"mixin.yaml": "commands: {}", "two.yaml": TWO, "vagga.local.yaml": "commands: {}", "vagga.yaml": MIXED}
+    for file, text in texts.items():
+        (place / file).write_text(text)
+    plant(place)
+    assert load(place).commands == {}
+    (place / name).write_text(texts[name] + "# changed\n")
+    assert load(place).commands.keys() == {"one", "two"}
+
+
+@pytest.mark.parametrize("name", ["later.yaml", "vagga.local.yaml", ".vagga.local.yaml", ".vagga/local.yaml"])
+def test_a_file_that_was_missing_is_seen_when_it_comes(place: Path, name: str) -> None:
+    for file, text in {"mixin.yaml": "commands: {}", "two.yaml": TWO, "vagga.yaml": MIXED}.items():
+        (place / file).write_text(text)
+    plant(place)
+    assert load(place).commands == {}
+    (place / name).parent.mkdir(exist_ok=True)
+    (place / name).write_text(f"commands: {{new: {TWO.strip()}}}")
+    assert "new" in load(place).commands
+
+
+def test_a_project_with_a_mixin_that_is_left_out_is_kept_with_its_warning(place: Path) -> None:
+    for file, text in {"mixin.yaml": "x: y", "two.yaml": TWO, "vagga.yaml": MIXED}.items():
+        (place / file).write_text(text)
+    plant(place)
+    kept = load(place)
+    assert kept.commands == {} and len(kept.warnings) == 2
+
+
+def test_a_file_that_was_named_and_one_that_was_found_are_kept_apart(place: Path) -> None:
+    (place / "vagga.local.yaml").write_text("commands: {new: !Command {container: host, run: 'true'}}")
+    assert "new" in load(place).commands
+    assert "new" not in cache.load(str(place), "vagga.yaml", AT_ONCE).commands
+    assert "new" in load(place).commands
+
+
+def test_a_kept_project_is_equal_to_the_one_that_was_read(place: Path) -> None:
+    from vaggapy.config.load import find, read_project
+
+    read = read_project(find(str(place))).project
+    assert load(place) == read
+    assert load(place) == read
+
+
+def test_commands_and_containers_are_kept_one_by_one(place: Path) -> None:
+    """A start that uses one of many does not unpack the others."""
+    project = load(place)
+    commands = pack_each(project.commands)
+    kept = (pack(replace(project, containers={}, commands={})), {"host": b"?"}, {**commands, "two": b"?"})
+    plant(place, project=kept)
+    found = load(place)
+    assert found.commands["one"] == project.commands["one"]
+    assert list(found.commands) == ["one", "two"]
+
+
+def test_an_entry_of_a_state_of_the_code_with_other_fields_is_a_miss() -> None:
+    assert "Command name mark program" in cache.FIELDS
+    assert cache.FIELDS in cache.IDENTITY

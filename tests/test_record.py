@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaggapy.record import Record, as_json, pack, records, replace, unpack
+from vaggapy.record import Packed, Record, as_json, pack, pack_each, records, replace, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -214,3 +214,29 @@ def test_as_json_names_the_class_of_each_record() -> None:
         "below": [{"kind": "Tree", "label": "b", "below": [], "notes": {}}],
         "notes": {"k": [1, {"kind": "Point", "x": 2, "y": 7}]},
     }
+
+
+# --- records that are unpacked one by one ---------------------------------------------------------------------------
+
+
+def test_a_packed_record_is_unpacked_when_it_is_looked_at_and_only_then() -> None:
+    broken = {**pack_each({"a": Point(1), "b": Point(2, 3)}), "c": b"what cannot be unpacked"}
+    found = Packed(broken, {"Point": Point})
+    assert (found["a"], found.get("b"), found.get("x"), found.get("x", 1)) == (Point(1), Point(2, 3), None, 1)
+    assert found["a"] is found["a"]
+    assert (list(found), len(found), "c" in found, "x" in found) == (["a", "b", "c"], 3, True, False)
+    assert found.keys() == {"a", "b", "c"}
+    with pytest.raises(KeyError):
+        found["x"]
+
+
+def test_packed_records_stand_for_a_dict_of_them() -> None:
+    plain = {"b": Point(2, 3), "a": Point(1)}
+    found = Packed(pack_each(plain), {"Point": Point})
+    assert found == plain and plain == found and found == Packed(pack_each(plain), {"Point": Point})
+    assert found != {"a": Point(1)}
+    assert {**found} == plain == dict(found.items())
+    assert list(found.items()) == list(plain.items()) and list(found.values()) == list(plain.values())
+    assert repr(found) == repr(plain)
+    assert pack(found) == pack(plain)
+    assert as_json(found) == as_json(plain)

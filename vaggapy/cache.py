@@ -23,7 +23,7 @@ from vaggapy import __version__, errors
 from vaggapy.config import model
 from vaggapy.config.load import Found, find
 from vaggapy.errors import ConfigError, ExitCode, Interrupted, VaggaError
-from vaggapy.record import pack, records, unpack
+from vaggapy.record import Packed, pack, pack_each, records, replace, unpack
 from vaggapy.sandbox.operations import inside
 from vaggapy.sandbox.run import call_in_child
 
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from vaggapy.config.shapes import Shape
 
     Fingerprint = tuple[str, tuple[int, ...]]
+    PackedProject = tuple[Any, dict[str, bytes], dict[str, bytes]]
 
 CLASSES = {**records(vars(model)), **records(vars(errors))}
-IDENTITY = (__version__, sys.hexversion, sys.implementation.name)
+FIELDS = ";".join(f"{name} {' '.join(kind._fields)}" for name, kind in CLASSES.items())
+IDENTITY = (__version__, FIELDS, sys.hexversion, sys.implementation.name)
 HUP, INT, QUIT, TERM = 1, 2, 3, 15
 SETTLED = 2.0  # seconds after which a file's time is trusted to tell a change
 LARGEST = 64 * 1024 * 1024
@@ -55,30 +57,30 @@ def load(directory: str, file: str | None, settled: float = SETTLED) -> Project:
     found = find(directory, file)
     place = _place(found)
     entry = _read_entry(place) if place else None
-    identity = (*IDENTITY, os.environ.get("HOME"), os.environ.get("VAGGA_SETTINGS"))
+    # with -f FILE there are no local files
+    identity = (*IDENTITY, os.environ.get("HOME"), os.environ.get("VAGGA_SETTINGS"), found.local)
     if entry is not None and entry[:3] == (identity, found.directory, found.file) and _unchanged(entry[3]):
         try:
-            kept: Project = unpack(entry[4], CLASSES)
-            return kept
+            return _unpacked(entry[4])
         except (KeyError, TypeError, ValueError):
             pass  # Written by another state of the code: a miss.
     before = _fingerprint(found.file)
-    project, inputs, missing = _compile_apart(found)
+    packed, inputs, missing = _compile_apart(found)
     if place and before is not None:
         prints = tuple(print_ for path in (*inputs, *missing) if (print_ := _fingerprint(path)) is not None)
         as_read = len(prints) == len(inputs) + len(missing) and all(
             bool(known) == (path not in missing) for path, known in prints
         )
         if as_read and before in prints and _settled(prints, settled):
-            _write_entry(place, (identity, found.directory, found.file, prints, pack(project)))
-    return project
+            _write_entry(place, (identity, found.directory, found.file, prints, packed))
+    return _unpacked(packed)
 
 
 # --- the parser's own process -----------------------------------------------------------------------------------
 
 
-def _compile_apart(found: Found) -> tuple[Project, tuple[str, ...], tuple[str, ...]]:
-    """Parse and bind in a forked process; return the project, and the paths that were read and that were missing."""
+def _compile_apart(found: Found) -> tuple[PackedProject, tuple[str, ...], tuple[str, ...]]:
+    """Parse and bind in a forked process; return the project, packed, and the paths that were read and were missing."""
     data, status = call_in_child(lambda: _compile(found))
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (HUP, INT, QUIT, TERM):
         raise Interrupted(os.WTERMSIG(status))
@@ -95,7 +97,7 @@ def _compile_apart(found: Found) -> tuple[Project, tuple[str, ...], tuple[str, .
     if kind == "error":
         what, remedy, name, code = packed
         raise VaggaError(what, remedy, name, code)
-    return unpack(packed, CLASSES), inputs, missing
+    return packed, inputs, missing
 
 
 def _compile(found: Found) -> bytes:
@@ -115,7 +117,7 @@ def _compile(found: Found) -> bytes:
         from vaggapy.build.registry import kinds
 
         project = with_versions(project, kinds())
-    return marshal.dumps(("project", pack(project), loaded.inputs, loaded.missing))
+    return marshal.dumps(("project", _packed(project), loaded.inputs, loaded.missing))
 
 
 def _shapes() -> dict[str, Shape]:
@@ -123,6 +125,21 @@ def _shapes() -> dict[str, Shape]:
     from vaggapy.build.registry import shapes  # imports every step, in the parser's process only
 
     return shapes()
+
+
+# --- how a project is kept --------------------------------------------------------------------------------------
+
+
+def _packed(project: Project) -> PackedProject:
+    """Return a project as plain data, its containers and commands one by one: a start uses few of many."""
+    rest = replace(project, containers={}, commands={})
+    return pack(rest), pack_each(project.containers), pack_each(project.commands)
+
+
+def _unpacked(packed: PackedProject) -> Project:
+    rest, containers, commands = packed
+    project: Project = unpack(rest, CLASSES)
+    return replace(project, containers=Packed(containers, CLASSES), commands=Packed(commands, CLASSES))
 
 
 # --- what makes an entry valid ----------------------------------------------------------------------------------

@@ -27,11 +27,9 @@ from vaggapy.sandbox.spec import (
     Overlay,
     Sandbox,
 )
-from vaggapy.supervise.stage import ChildPlan, Listen, Stage
+from vaggapy.supervise.stage import Banner, ChildPlan, Listen, Stage
 from vaggapy.volumes import (
     CONTAINER,
-    DEFAULT_HOME,
-    DEFAULT_PATH,
     fillers,
     filling,
     missing_volumes,
@@ -41,11 +39,13 @@ from vaggapy.volumes import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from vaggapy.config import model
     from vaggapy.host import Host
 
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_HOME = "/tmp"
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 PASSED = "VAGGAENV_"
 SINGLE_GRACE = 2
@@ -57,7 +57,7 @@ class Plan(Record):
 
     `builds`: the containers that must be there before the first stage, in the order of first use. Their places are
     not known yet: paths that begin with `container:NAME`, `volume:NAME` or `cache:PATH` get them by `volumes.placed`.
-    `build`: how they are checked, as in `argv.Options`.
+    `build`: how they are checked, as in `argv.Options`. `auto_apply_sysctl`: the setting of that name.
     """
 
     project: str
@@ -65,6 +65,7 @@ class Plan(Record):
     isolate_network: bool
     builds: tuple[str, ...] = ()
     build: str = ""
+    auto_apply_sysctl: bool = False
 
 
 class Request(Record):
@@ -73,6 +74,7 @@ class Request(Record):
     `environ`: values of `-E`; `removed`: names given to `-E` without a value; `copied`: names given to `-e`.
     `chosen`: the selected children of a `!Supervise`, None for all. `prefix` None: decided by the output.
     `writable`: the roots can be written to, and forget it (`_run -W`). `build`: as in `argv.Options`.
+    `variables`: what the arguments mean to a command with `options`, which gets no other arguments.
     """
 
     arguments: tuple[str, ...] = ()
@@ -85,27 +87,37 @@ class Request(Record):
     prefix: bool | None = None
     writable: bool = False
     build: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 def plan(
-    project: model.Project, name: str, request: Request, host: Host, volumes: frozenset[str] | None = None
+    project: model.Project,
+    wanted: str | tuple[str, ...],
+    request: Request,
+    host: Host,
+    volumes: frozenset[str] | None = None,
+    read: Callable[[Command | Supervise], tuple[tuple[str, str], ...]] | None = None,
 ) -> Plan:
-    """Return what running the command `name` (not an alias) means here.
+    """Return what running a command (its name, not an alias), or several one after the other, means here.
 
     `volumes`: the persistent volumes that exist; None if that does not matter because no `init-command` is written.
+    `read` returns the variables of a command with `options`, for its own arguments or, before the one that was
+    asked for, for none.
 
     Raises:
         VaggaError: the request does not fit the project.
     """
     _check_place(project)
-    wanted = missing_volumes(project, volumes)
-    order = expand(project, name, wanted) if request.prerequisites else (name,)
-    stages = tuple(
-        filling(_stage(project, project.commands[each], request, host, asked=each == name), project, wanted)
-        for each in order
-    )
-    isolate = request.isolate_network or project.commands[name].isolate_network
-    return Plan(project.directory, stages, isolate, needed_roots(stages), request.build)
+    names = (wanted,) if isinstance(wanted, str) else wanted
+    missing = missing_volumes(project, volumes)
+    stages = []
+    for name in expand(project, names, missing) if request.prerequisites else names:
+        command = project.commands[name]
+        asked = replace(request, variables=read(command)) if command.options and read else request
+        stages.append(filling(_stage(project, command, asked, host, asked=name in names), project, missing))
+    isolate = request.isolate_network or any(project.commands[name].isolate_network for name in names)
+    made = Plan(project.directory, tuple(stages), isolate, needed_roots(tuple(stages)), request.build)
+    return replace(made, auto_apply_sysctl=project.settings.auto_apply_sysctl)
 
 
 def plan_program(project: model.Project, container: str, words: tuple[str, ...], request: Request, host: Host) -> Plan:
@@ -129,14 +141,18 @@ def unknown_container(project: model.Project, name: str) -> CommandError:
     return CommandError(f'container "{name}" is not found', f"there are: {known}", "unknown-container")
 
 
-def expand(project: model.Project, name: str, wanted: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Return the command and all that it needs first, depth first, each once; a cycle ends where it began.
+def expand(
+    project: model.Project, names: str | tuple[str, ...], wanted: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """Return the commands, each after all that it needs, depth first, that once; a cycle ends where it began.
 
+    Commands that are named keep their order, stand as often as they are named, and nowhere else.
     `wanted`: persistent volumes that are to be filled by their `init-command`.
 
     Source: vagga.md 3.5 and 7.3.
     """
-    seen = {name}
+    named = (names,) if isinstance(names, str) else names
+    seen = set(named)
     order: list[str] = []
 
     def visit(current: str) -> None:
@@ -147,7 +163,8 @@ def expand(project: model.Project, name: str, wanted: frozenset[str] = frozenset
                 visit(needed)
         order.append(current)
 
-    visit(name)
+    for name in named:
+        visit(name)
     return tuple(order)
 
 
@@ -164,13 +181,22 @@ def _stage(project: model.Project, command: Command | Supervise, request: Reques
         arguments = request.arguments if asked else ()
         extra: dict[str, str] = {}
         child = _child(project, command.name, command.program, arguments, extra, streams, request, host)
-        return Stage(command.name, "stop-on-failure", (child,), SINGLE_GRACE, streams, True, command.epilog)
+        stage = Stage(command.name, "stop-on-failure", (child,), SINGLE_GRACE, streams, True, command.epilog)
+        return replace(stage, banners=_banners(command, ()), inotify=command.expect_inotify_limit)
     chosen = [
         child for child in command.children if not asked or request.chosen is None or child.name in request.chosen
     ]
     streams = _streams(len(chosen), request, host)
     children = tuple(_supervised(project, command, child, streams, request, host) for child in chosen)
-    return Stage(command.name, command.mode, children, command.kill_unresponsive_after, streams, False, command.epilog)
+    grace = command.kill_unresponsive_after
+    stage = Stage(command.name, command.mode, children, grace, streams, False, command.epilog)
+    return replace(stage, banners=_banners(command, tuple(chosen)), inotify=command.expect_inotify_limit)
+
+
+def _banners(command: Command | Supervise, children: tuple[Child, ...]) -> tuple[Banner, ...]:
+    """Return what is shown after the start of a command and of its children."""
+    own = (Banner(command.banner, command.banner_delay),) if command.banner else ()
+    return own + tuple(Banner(child.banner, child.banner_delay, child.name) for child in children if child.banner)
 
 
 def _supervised(
@@ -204,7 +230,7 @@ def _child(
     host: Host,
 ) -> ChildPlan:
     container = project.containers[program.container]
-    environ = _environ(container, program, extra, request, host)
+    environ, weak = _environ(project.settings, container, program, extra, request, host)
     launched = spec.Program(
         words=_words(container, program, arguments),
         environ=environ,
@@ -216,11 +242,13 @@ def _child(
         rows=host.rows or DEFAULT_ROWS,
         columns=host.columns or DEFAULT_COLUMNS,
         socket=bool(program.tcp_socket),
+        first=program.pid1mode,
+        external_uid=program.external_user_id,
     )
     root = _root(container, host, request.writable or program.transient)
     sandbox = Sandbox(root, project.directory, _mounts(project, container, program, host))
     listen = listen_address(program.tcp_socket)
-    return ChildPlan(name, Launch(sandbox, launched), listen, not program.work_dir, container.name)
+    return ChildPlan(name, Launch(sandbox, launched), listen, not program.work_dir, container.name, weak)
 
 
 def _words(container: model.Container, program: Program, arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -253,24 +281,52 @@ def join(directory: str, path: str) -> str:
 
 
 def _environ(
-    container: model.Container, program: Program, extra: Mapping[str, str], request: Request, host: Host
-) -> dict[str, str]:
-    """Return the environment of a child; nothing of the caller's but what is named here comes in.
+    settings: model.Settings,
+    container: model.Container,
+    program: Program,
+    extra: Mapping[str, str],
+    request: Request,
+    host: Host,
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the environment of a child, and the names in it that the root of the container may say otherwise.
 
-    Later wins: PATH and HOME, proxies, the container's, the command's, `VAGGAENV_X` and `-e`, `-E`.
+    Nothing of the caller's but what is named here comes in. Later wins: PATH and HOME, proxies, the names of command
+    and child, (the image, `environ-file`), the container's, the command's, what settings propagate, those that they
+    set, `VAGGAENV_X`, `-e`, `-E`, `options`.
     """
-    environ = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
-    environ.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
-    environ.update(extra)
-    environ.update(container.environ)
-    environ.update(program.environ)
+    weak = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
+    if settings.proxy_env_vars:
+        weak.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
+    weak.update(extra)
+    environ = {**container.environ, **program.environ}
+    for pattern in settings.propagate_environ:
+        environ.update((name, value) for name, value in host.environ.items() if matches(pattern, name))
+    environ.update(settings.environ)
     for name, value in host.environ.items():
         passed = name.removeprefix(PASSED)
         if passed and passed != name and passed not in request.removed:
             environ[passed] = value
     environ.update((name, host.environ.get(name, "")) for name in request.copied)
     environ.update(request.environ)
-    return environ
+    environ.update(request.variables)
+    return {**weak, **environ}, tuple(name for name in weak if name not in environ)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a name is one that a pattern means, in which `*` stands for anything."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    *middle, last = rest
+    if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in middle:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def _root(container: model.Container, host: Host, writable: bool) -> HostRoot | ImageRoot | Overlay:

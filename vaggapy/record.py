@@ -12,13 +12,17 @@ Modules that define records need `from __future__ import annotations`.
 
 from __future__ import annotations
 
+import marshal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any, ClassVar, TypeVar, dataclass_transform
 
     T = TypeVar("T", bound="Record")
+    NamedRecords = Mapping[str, Any]
 else:
+    NamedRecords = object  # its class would cost an import
 
     def dataclass_transform(**_):
         """Stand in for `typing.dataclass_transform`, which only type checkers read."""
@@ -115,7 +119,7 @@ def pack(value: Any) -> Any:
         return [type(value).__name__, *(pack(getattr(value, field)) for field in value._fields)]
     if isinstance(value, tuple):
         return tuple(pack(item) for item in value)
-    if isinstance(value, dict):
+    if isinstance(value, (dict, Packed)):
         return {key: pack(item) for key, item in value.items()}
     return value
 
@@ -135,6 +139,74 @@ def unpack(data: Any, classes: Mapping[str, type[Record]]) -> Any:
     return data
 
 
+def pack_each(named: Mapping[str, Record]) -> dict[str, bytes]:
+    """Return records by name as bytes, each for itself; for `Packed`."""
+    return {name: marshal.dumps(pack(record)) for name, record in named.items()}
+
+
+class Packed(NamedRecords):
+    """Records by name, of which each is unpacked when it is first looked at: most starts look at few of many.
+
+    `packed` is what `pack_each` returned; the order is kept. It is a `Mapping` in all but its class.
+    """
+
+    __slots__ = ("_classes", "_packed", "_seen")
+
+    def __init__(self, packed: Mapping[str, bytes], classes: Mapping[str, type[Record]]) -> None:
+        """Unpack nothing yet."""
+        self._packed = packed
+        self._classes = classes
+        self._seen: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the record of a name."""
+        if name not in self._seen:
+            self._seen[name] = unpack(marshal.loads(self._packed[name]), self._classes)
+        return self._seen[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the record of a name, or `default`."""
+        return self[name] if name in self._packed else default
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is such a name."""
+        return name in self._packed
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        """Count the names."""
+        return len(self._packed)
+
+    def keys(self) -> Any:
+        """Return the names."""
+        return self._packed.keys()
+
+    def values(self) -> Any:
+        """Return all records."""
+        return self.whole().values()
+
+    def items(self) -> Any:
+        """Return all names with their records."""
+        return self.whole().items()
+
+    def whole(self) -> dict[str, Any]:
+        """Return a dict with all records."""
+        return {name: self[name] for name in self._packed}
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with another of the kind, or a dict."""
+        return self.whole() == (other.whole() if isinstance(other, Packed) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # like a dict
+
+    def __repr__(self) -> str:
+        """Show all records."""
+        return repr(self.whole())
+
+
 def records(namespace: Mapping[str, Any]) -> dict[str, type[Record]]:
     """Return the record classes of a module's `vars()` by name, for `unpack`."""
     return {
@@ -152,7 +224,7 @@ def as_json(value: Any) -> Any:
         return shown
     if isinstance(value, (tuple, list)):
         return [as_json(item) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, (dict, Packed)):
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, bytes):
         return value.hex()

@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 
 CONTAINER, VOLUME, CACHE, PROGRAM = "container:", "volume:", "cache:", "program:"
 INSIDE = "inside:"
+EXTERNAL = "/volumes"
 FILLED = ".tmp."
 EMPTY_SIZE = 4096
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-DEFAULT_HOME = "/tmp"
 
 
 class Defaults(Record):
@@ -84,6 +83,8 @@ def mount(
 
 def _source(project: model.Project, source: str, target: str) -> str:
     """Return the host path of a bind volume, which is written as the container sees it."""
+    if inside(source, EXTERNAL):
+        return external(project.settings, source, f"volume {target}")
     if not inside(source, WORK):
         raise CommandError(
             f"volume {target}: {source} is not below /work",
@@ -91,6 +92,23 @@ def _source(project: model.Project, source: str, target: str) -> str:
             "volume-source",
         )
     return project.directory.rstrip("/") + source.removeprefix(WORK)
+
+
+def external(settings: model.Settings, source: str, what: str) -> str:
+    """Return the host path of `/volumes/NAME/..`; `what` names who asks.
+
+    Raises:
+        CommandError: the settings have no volume of that name.
+    """
+    name, slash, rest = source.removeprefix(f"{EXTERNAL}/").partition("/")
+    if name not in settings.external_volumes:
+        known = ", ".join(sorted(settings.external_volumes)) or "none"
+        raise CommandError(
+            f"{what}: there is no external volume '{name}'",
+            f"add it to 'external-volumes' of your settings; there are: {known}",
+            "external-volume",
+        )
+    return f"{settings.external_volumes[name]}{slash}{rest}"
 
 
 # --- which containers and volumes ---------------------------------------------------------------------------------
@@ -134,17 +152,11 @@ def _programs(command: Command | Supervise) -> tuple[Program, ...]:
     return tuple(child.program for child in command.children)
 
 
-def persistent(project: model.Project) -> dict[str, Persistent]:
-    """Return every persistent volume of a project by name."""
-    programs = (program for command in project.commands.values() for program in _programs(command))
-    return {volume.name: volume for program in programs for volume in _persistent(project, program)}
-
-
 def missing_volumes(project: model.Project, volumes: frozenset[str] | None) -> frozenset[str]:
     """Return the volumes that an `init-command` must fill; `volumes` are those that exist."""
     if volumes is None:
         return frozenset()
-    known = persistent(project)
+    known = project.persistent
     return frozenset(name for name, volume in known.items() if volume.init_command and name not in volumes)
 
 
@@ -152,8 +164,8 @@ def fillers(project: model.Project, command: Command | Supervise, wanted: frozen
     """Return the commands that fill what `command` needs; none for a command that fills it itself."""
     if not wanted:
         return ()
-    needed = [volume for program in _programs(command) for volume in _persistent(project, program)]
-    names = (volume.init_command for volume in needed if volume.name in wanted)
+    needed = [volume.name for program in _programs(command) for volume in _persistent(project, program)]
+    names = (project.persistent[name].init_command for name in needed if name in wanted)
     return tuple(name for name in dict.fromkeys(names) if name != command.name)
 
 
@@ -161,8 +173,7 @@ def filling(stage: Stage, project: model.Project, wanted: frozenset[str]) -> Sta
     """Return the stage of an `init-command` with the volumes in the making in their places."""
     if not wanted:
         return stage
-    known = persistent(project)
-    filled = {name for name in wanted if known[name].init_command == stage.name}
+    filled = {name for name in wanted if project.persistent[name].init_command == stage.name}
     if not filled:
         return stage
     places = {f"{VOLUME}{name}": f"{VOLUME}{FILLED}{name}" for name in filled}
@@ -200,13 +211,12 @@ def _informed(child: ChildPlan, images: Mapping[str, Defaults]) -> ChildPlan:
     if image == NOTHING:
         return child
     program = child.launch.program
-    ours = {"PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
-    environ = {name: value for name, value in program.environ.items() if ours.get(name) != value}
+    environ = {name: value for name, value in program.environ.items() if name not in child.weak}
     if image.uid >= 0 and not program.uid and not program.gid:
         program = replace(program, uid=image.uid, gid=max(image.gid, 0))
     if image.directory and child.wanders:
         program = replace(program, directory=image.directory)
-    program = replace(program, environ={**ours, **dict(image.environ), **environ})
+    program = replace(program, environ={**program.environ, **dict(image.environ), **environ})
     return replace(child, launch=replace(child.launch, program=program))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -284,3 +285,39 @@ def test_a_failure_of_git_is_an_error_with_its_last_line(work: Path) -> None:
 def test_a_value_is_its_text() -> None:
     assert digest(Value("a", "b"), Places("/"), NO_INDEX) == digest(Value("a", "b"), Places("/"), NO_INDEX)
     assert digest(Value("a", "b"), Places("/"), NO_INDEX) != digest(Value("ab", ""), Places("/"), NO_INDEX)
+
+
+# --- external volumes ---------------------------------------------------------------------------------------------
+
+
+def outside(work: Path, source: object, **volumes: Path) -> bytes | None:
+    places = Places(str(work), volumes={name: str(path) for name, path in volumes.items()})
+    return digest(source, places, NO_INDEX)  # type: ignore[arg-type]
+
+
+def test_files_and_trees_of_an_external_volume_count_by_their_content(work: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(work / "dir", other, symlinks=True)
+    assert outside(work, Tree("/vagga/volumes/v"), v=other) == of(work)
+    assert outside(work, Tree("/vagga/volumes/v/sub"), v=other) == of(work, "/work/dir/sub")
+    assert outside(work, FileContent("/vagga/volumes/v/a.py"), v=other) == look(work, FileContent("/work/dir/a.py"))
+
+
+def test_an_external_volume_may_be_a_file_or_a_link(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(work / "dir")
+    expected = look(work, FileContent("/work/dir/a.py"))
+    assert outside(work, FileContent("/vagga/volumes/v"), v=work / "dir" / "a.py") == expected
+    assert outside(work, FileContent("/vagga/volumes/v/a.py"), v=tmp_path / "link") == expected
+
+
+def test_what_is_not_in_a_volume_is_missing_and_an_unknown_volume_is_an_error(work: Path, tmp_path: Path) -> None:
+    assert outside(work, FileContent("/vagga/volumes/v/gone"), v=work) is None
+    assert outside(work, FileContent("/vagga/volumes/v/x"), v=tmp_path / "gone") is None
+    with pytest.raises(CommandError, match="there is no external volume 'w'"):
+        outside(work, FileContent("/vagga/volumes/w/x"), v=work)
+
+
+def test_links_do_not_lead_out_of_an_external_volume(work: Path) -> None:
+    (work / "dir" / "out").symlink_to("../../project")
+    with pytest.raises(CommandError, match="leads out"):
+        outside(work, FileContent("/vagga/volumes/v/out/../../x"), v=work / "dir")

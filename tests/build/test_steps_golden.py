@@ -179,16 +179,15 @@ def refused(setup: str, machine: Machine = NORMAL) -> str:
         (
             "!Tar {url: 'ftp://user:secret@there/x.tar'}",
             "!Tar: url 'ftp://there/x.tar' is neither an address nor a file of the project "
-            "(write http://.., https://.. or ./PATH) [build-url]",
+            "(write http://.., https://.., ./PATH or /volumes/NAME/PATH) [build-url]",
         ),
         (
             "!Tar {url: ./../x.tar}",
             "!Tar: path './../x.tar' leads out of the project (name a file below the project) [bad-path]",
         ),
         (
-            "!Tar {url: /volumes/all/x.tar}",
-            "!Tar: url '/volumes/all/x.tar': files of external volumes cannot be used yet "
-            "(put the file into the project and write './PATH') [not-available]",
+            "!Tar {url: /volumes/all/../x.tar}",
+            "!Tar: path '/volumes/all/../x.tar' holds '..' (write the path without it) [bad-path]",
         ),
         (
             "!Download {url: ./x, path: /x, sha256: abc}",

@@ -29,6 +29,7 @@ def project(*items: Command | Supervise, containers: tuple[str, ...] = ("box",))
         "vagga.yaml",
         {name: Container(name, MARK) for name in containers},
         {item.name: item for item in items},
+        aliases={alias: item.name for item in items for alias in item.aliases},
     )
 
 
@@ -219,8 +220,8 @@ def test_the_usage_line_shows_arguments_only_where_they_are_accepted() -> None:
     assert command_help(item).splitlines()[1] == "  vagga test [ARGUMENTS ...]"
 
 
-def test_a_name_beats_an_alias_and_the_first_command_with_the_alias_wins() -> None:
-    first, second, third = command("a", aliases=("x", "c")), command("b", aliases=("x",)), command("c")
+def test_a_name_beats_an_alias() -> None:
+    first, second, third = command("a", aliases=("x", "c")), command("b"), command("c")
     found = project(third, second, first)
     assert resolve(found, "x") is first
     assert resolve(found, "c") is third

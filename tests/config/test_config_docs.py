@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vaggapy.config import fields, references, steps
-from vaggapy.config.load import MAX_BYTES
+from vaggapy.config import fields, others, references, steps
+from vaggapy.config.load import LOCAL, MAX_BYTES
 from vaggapy.config.model import ALL_IDS, COMPATIBLE_WITH, HOSTS, RESOLVER, Snapshot, Tmpfs, TmpfsDir
 from vaggapy.config.tree import MAX_DEPTH, MAX_NODES
 from vaggapy.config.values import read_number
@@ -65,9 +65,8 @@ def test_every_key_and_tag_of_a_later_version_is_listed() -> None:
 
 def test_no_key_of_this_version_is_listed_as_later() -> None:
     lines = [line for line in section(LATER_HEADING).split("\n- ") if line.startswith(("in ", "at "))]
-    for line, table in zip(
-        lines, (fields.TOP, fields.CONTAINER, fields.COMMAND, fields.SUPERVISE, fields.CHILD), strict=True
-    ):
+    assert not any(field.state == fields.LATER for field in (*fields.TOP.values(), *fields.COMMAND.values()))
+    for line, table in zip(lines, (fields.CONTAINER, fields.SUPERVISE, fields.CHILD), strict=True):
         listed = {word for word in re.findall(r"`([^`]+)`", line) if not word.startswith("!")}
         assert listed == {key for key, field in table.items() if field.state == fields.LATER}
 
@@ -76,6 +75,15 @@ def test_the_limits_and_versions_on_the_page_are_those_of_the_code() -> None:
     assert f"at most {MAX_BYTES // 1024} KiB, nested at most {MAX_DEPTH} deep" in TEXT
     assert f"at most {MAX_NODES:,} keys and values" in TEXT
     assert f"understands files of {COMPATIBLE_WITH} " in TEXT
+
+
+def test_the_limits_of_files_on_the_page_are_those_of_the_code() -> None:
+    size = f"of {others.MAX_TOTAL // 1024**2} MiB and {others.MOST_NODES:,} keys"
+    assert f"may have {others.MAX_FILES}\nsuch files and mixins, {size}" in TEXT
+
+
+def test_the_local_files_are_on_the_page_from_strong_to_weak() -> None:
+    assert "1. " + ", ".join(f"`{name}`" for name in reversed(LOCAL)) in TEXT
 
 
 def test_every_volume_is_listed() -> None:

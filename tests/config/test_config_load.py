@@ -30,7 +30,8 @@ def read_error(path: Path) -> str:
 
 def candidates(*directories: Path) -> tuple[str, ...]:
     """Return the paths that are looked at in directories."""
-    return tuple(str(directory / name) for directory in directories for name in (".vagga/vagga.yaml", "vagga.yaml"))
+    names = (".vagga/vagga.yaml", "vagga.yaml", "vagga.local.yaml", ".vagga.local.yaml", ".vagga/local.yaml")
+    return tuple(str(directory / name) for directory in directories for name in names)
 
 
 def test_the_file_is_found_upwards_and_every_path_that_was_looked_at_is_told(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_the_file_is_found_upwards_and_every_path_that_was_looked_at_is_told(tmp
     (tmp_path / "vagga.yaml").write_text(VALID)
     found = find(str(deep))
     assert (found.directory, found.file) == (str(tmp_path), str(tmp_path / "vagga.yaml"))
-    assert found.candidates == candidates(deep, deep.parent, tmp_path)
+    assert found.candidates == candidates(deep, deep.parent, tmp_path)[:-3]
 
 
 def test_the_file_in_dot_vagga_comes_before_the_one_beside_it(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from vaggapy.config import fields, settings
 from vaggapy.config.load import Found, Loaded, read_project
 from vaggapy.config.model import Settings
+from vaggapy.config.others import Others
 from vaggapy.errors import ConfigError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
@@ -87,7 +88,9 @@ def test_every_key_of_a_user_reaches_the_project(places: Places) -> None:
     places.write(
         USER[0],
         "storage_dir: ~/images/\ncache-dir: /var//cache\nstorage-subdir-from-env-var: SUB\nproxy-env-vars: false\n"
-        "build-lock-wait: true\ndisable-auto-clean: true\nversion-check: false\n",
+        "build-lock-wait: true\ndisable-auto-clean: true\nversion-check: false\nrun-symlinks-as-commands: false\n"
+        "ubuntu-skip-locking: true\nauto-apply-sysctl: true\nenviron: {A: b, E: }\npropagate_environ: [LC_*]\n"
+        "external-volumes: {v: ~/v, w.x: /w/}\n",
     )
     assert places.settings() == Settings(
         storage_dir=f"{places.home}/images",
@@ -96,7 +99,67 @@ def test_every_key_of_a_user_reaches_the_project(places: Places) -> None:
         build_lock_wait=True,
         disable_auto_clean=True,
         proxy_env_vars=False,
+        version_check=False,
+        run_symlinks_as_commands=False,
+        ubuntu_skip_locking=True,
+        auto_apply_sysctl=True,
+        environ={"A": "b", "E": ""},
+        propagate_environ=("LC_*",),
+        external_volumes={"v": f"{places.home}/v", "w.x": "/w"},
     )
+
+
+def test_every_key_of_a_project_reaches_it(places: Places) -> None:
+    places.write(
+        PROJECT[0],
+        "build-lock-wait: true\ndisable-auto-clean: true\nversion-check: false\nrun-symlinks-as-commands: false\n"
+        "ubuntu-skip-locking: true\nenviron: {A: b}\nindex-all-images: true\nhard-link-identical-files: true\n"
+        "hard-link-between-projects: true\nversioned-build-dir: true\n",
+    )
+    assert places.settings() == Settings(
+        build_lock_wait=True,
+        disable_auto_clean=True,
+        version_check=False,
+        run_symlinks_as_commands=False,
+        ubuntu_skip_locking=True,
+        environ={"A": "b"},
+    )
+
+
+def test_variables_and_volumes_count_by_name_and_later_files_win(places: Places) -> None:
+    places.write(USER[0], "environ: {A: 1, B: 1}\nexternal-volumes: {v: /1, w: /1}\n")
+    site = f"site-settings: {{{places.project}: {{environ: {{C: 2}}, external-volumes: {{w: /2}}}}}}"
+    places.write(USER[1], f"environ: {{B: 2, C: 1}}\n{site}")
+    places.write(PROJECT[1], "environ: {D: 3, A: 3}")
+    found = places.settings()
+    assert found.environ == {"A": "3", "B": "2", "C": "2", "D": "3"}
+    assert found.external_volumes == {"v": "/1", "w": "/2"}
+
+
+def test_what_is_propagated_accumulates(places: Places) -> None:
+    places.write(USER[0], "propagate-environ: [A, LC_*]")
+    places.write(USER[2], "propagate-environ: [B, A]")
+    places.environ["VAGGA_SETTINGS"] = "propagate-environ: ['*_TOKEN']"
+    assert places.settings().propagate_environ == ("A", "LC_*", "B", "*_TOKEN")
+
+
+def test_each_value_knows_where_it_was_written(places: Places) -> None:
+    places.write(USER[0], "cache-dir: /c\nenviron: {A: 1, B: 1}\n")
+    places.write(PROJECT[0], "build-lock-wait: true\nenviron:\n  B: 2\n")
+    origins = Others(str(places.project)).settings(places.environ).origins
+    assert {key: str(mark).replace(f"{places.home}/", "") for key, mark in origins.items()} == {
+        "cache-dir": f"{USER[0]}:1:1",
+        "environ.A": f"{USER[0]}:2:11",
+        "build-lock-wait": f"{PROJECT[0]}:1:1",
+        "environ.B": f"{PROJECT[0]}:3:3",
+    }
+
+
+def test_keys_without_effect_are_accepted_with_their_types(places: Places) -> None:
+    places.write(USER[0], "push-image-script: curl $image_path\nversioned-build-dir: true\n")
+    assert places.settings() == Settings()
+    places.write(USER[0], "push-image-script: [a]\nversioned-build-dir: maybe\n")
+    assert [line.rpartition(" ")[2] for line in places.problems()] == ["[wrong-type]"] * 2
 
 
 def test_a_project_can_decline_the_shared_cache(places: Places) -> None:
@@ -149,7 +212,14 @@ def test_a_home_that_is_a_project_keeps_the_rights_of_a_home(places: Places) -> 
         ("storage-subdir-from-env-var: a-b", ":1:30: 'a-b' of 'storage-subdir-from-env-var' names no variable"),
         ("build-lock-wait: yes", ":1:18: 'build-lock-wait' must be true or false, not 'yes' (write true) [wrong-type]"),
         ("version-check: 1", ":1:16: 'version-check' must be true or false, not '1' [wrong-type]"),
-        ("environ: {A: b}", ":1:1: key 'environ' of the settings is known but not available in this version"),
+        ("environ: [A]", ":1:10: 'environ' must be keys and values"),
+        ("environ: {A=B: c}", ":1:11: bad name 'A=B' of an environment variable"),
+        ("external-volumes: {a/b: /x}", ":1:20: bad name 'a/b' of an external volume (letters, digits and '_-.'"),
+        ("external-volumes: {..: /x}", ":1:20: bad name '..' of an external volume"),
+        ("external-volumes: {a: x}", ":1:23: 'a' 'x' is not absolute (begin it with '/') [bad-path]"),
+        ("propagate-environ: [A-B]", ":1:21: 'A-B' of 'propagate-environ' names no variables (letters, digits"),
+        ("propagate-environ: A", ":1:20: 'propagate-environ' must be a list"),
+        ("site-settings: {/x: {propagate-environ: [A]}}", ":1:22: unknown key 'propagate-environ' in the settings"),
         ("site-settings: {/x: {xyzzy: y}}", ":1:22: unknown key 'xyzzy' in the settings of '/x'"),
         ("site-settings: {/x: {proxy-env-vars: true}}", ":1:22: unknown key 'proxy-env-vars' in the settings of '/x'"),
         ("site-settings: {x: {cache-dir: /y}}", ":1:17: project 'x' is not absolute (begin it with '/') [bad-path]"),
@@ -163,7 +233,11 @@ def test_a_mistake_of_a_user_is_one_line_with_its_place(places: Places, text: st
     assert line.startswith(USER[0]) and expected in line
 
 
-@pytest.mark.parametrize("key", ["storage-dir: /x", "cache_dir: /x", "proxy-env-vars: true", "site-settings: {}"])
+@pytest.mark.parametrize(
+    "key",
+    ["storage-dir: /x", "cache_dir: /x", "proxy-env-vars: true", "site-settings: {}", "propagate-environ: [A]",
+     "external-volumes: {a: /x}", "push-image-script: x", "auto-apply-sysctl: true"],
+)  # fmt: skip
 def test_what_only_a_user_may_say_has_no_place_in_a_project(places: Places, key: str) -> None:
     places.write(PROJECT[0], key)
     assert places.problems() == [
@@ -218,9 +292,8 @@ def test_the_page_lists_every_key_with_its_type_default_and_places() -> None:
     assert rows == expected
 
 
-def test_the_page_lists_what_comes_later_and_the_files_in_order() -> None:
-    later = PAGE.partition("## Known, but not in this version")[2]
-    known = {key for key, field in {**settings.USER, **settings.PROJECT}.items() if field.state == fields.LATER}
-    assert set(re.findall(r"`([^`]+)`", later)) == known
-    named = re.findall(r"^\d\. `([^`]+)`", PAGE, re.MULTILINE)
+def test_the_page_lists_the_files_in_order_and_says_what_has_no_effect() -> None:
+    named = re.findall(r"^\d\. `([^`]+)`,? ?", PAGE.partition("## Keys")[0], re.MULTILINE)
     assert named == [*(f"~/{name}" for name in settings.OF_USER), settings.VARIABLE, *settings.OF_PROJECT]
+    unused = {key for key, _, _, _, meaning in ROW.findall(PAGE) if meaning.startswith("accepted, no effect")}
+    assert unused == {key for key, field in settings.ALL.items() if field.state == fields.NO_EFFECT}

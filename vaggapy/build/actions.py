@@ -1,7 +1,8 @@
 """What a build does, as data: the words between the steps, which decide, and `run` and `worker`, which act. Pure.
 
 Places are those of the build sandbox: `/vagga/root` is the tree that is being made, `/vagga/cache` the cache
-directory, `/vagga/roots/NAME` the root of another container, `/work` the project. A `path` is inside the tree.
+directory, `/vagga/roots/NAME` the root of another container, `/vagga/volumes/NAME` an external volume of the settings,
+`/work` the project. A `path` is inside the tree.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 ROOT = "/vagga/root"
 CACHE = "/vagga/cache"
 ROOTS = "/vagga/roots"
+VOLUMES = "/vagga/volumes"
 DOWNLOADS = f"{CACHE}/downloads"
 REGULAR = 0o644
 DIRECTORY = 0o755
@@ -151,7 +153,9 @@ class Selection(Record):
 
 
 class Copy(Record):
-    """Copy a file or a tree. `source`: `/work/..`, `/vagga/roots/NAME/..`, or else a path inside the tree itself.
+    """Copy a file or a tree.
+
+    `source`: `/work/..`, `/vagga/roots/NAME/..`, `/vagga/volumes/NAME/..`, or else a path inside the tree itself.
 
     `uid`, `gid`: -1 keeps those of the source. Modes are the source's, or made from `umask`. Times become 1 second
     after the epoch unless they are kept.

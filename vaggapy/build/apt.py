@@ -2,7 +2,8 @@
 
 Package lists and packages are kept in the cache, not in the image: `apt-lists-CODENAME` and `apt-cache/DISTRO` are
 seen at their usual places while apt runs. One apt at a time uses them, by a lock that the kernel takes away with its
-owner. Lists are fetched again when those for just these sources are older than an hour, or lead to a failure.
+owner, unless the setting `ubuntu-skip-locking` says otherwise (`VAGGA_NO_APT_LOCK`). Lists are fetched again when those
+for just these sources are older than an hour, or lead to a failure.
 
 apt runs as root all the time (`APT::Sandbox::User`): the build is a sandbox already, and the files of the cache then
 belong to the user, with or without subordinate ids.
@@ -35,9 +36,12 @@ lists=/var/lib/apt/lists
 packages=/var/cache/apt/archives/vagga
 mkdir -p "$lists/partial" "$packages/partial"
 exec 9>>"$packages/../vagga.lock"
-flock -n 9 || { echo "another build uses the package cache, waiting for it" >&2; flock 9; }
+if [ -z "$VAGGA_NO_APT_LOCK" ]; then
+    flock -n 9 || { echo "another build uses the package cache, waiting for it" >&2; flock 9; }
+fi
 apt() {
     apt-get -q -y -o APT::Sandbox::User=root -o APT::Install-Recommends=false -o APT::Install-Suggests=false \
+        ${VAGGA_NO_APT_LOCK:+-o Debug::NoLocking=true} \
         -o APT::Get::List-Cleanup=false -o APT::Keep-Downloaded-Packages=true -o Dir::Cache::Archives="$packages" \
         -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o Acquire::Languages=none -o Acquire::Retries=3 \
         -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io \

@@ -1,7 +1,8 @@
 """Archives and other files that a step names by `url`: fetched, or of the project. Pure.
 
-A `url` that begins with `.` is a file of the project, relative to it, and is used where it lies; its content counts
-for the version. Of one that is fetched the sum counts if it is given, else the address.
+A `url` that begins with `.` is a file of the project, relative to it, one that begins with `/volumes/` a file of an
+external volume; both are used where they lie, and their content counts for the version. Of one that is fetched the sum
+counts if it is given, else the address.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from vaggapy.build.actions import Action, Fetch, FetchGit, OnHost, Unpack
 from vaggapy.build.kind import StepError
 from vaggapy.build.names import download_name, downloaded, full_sha256, git_tree, without_credentials
-from vaggapy.build.places import PROJECT, in_project
+from vaggapy.build.places import EXTERNAL, PROJECT, in_project, in_volume
 from vaggapy.build.sources import FileContent, Source, Value
 from vaggapy.record import Record
 
@@ -42,7 +43,7 @@ def archive(url: str, sha256: str) -> Archive:
         CommandError: the address or the sum is not one.
     """
     if is_local(url):
-        source = in_project(url)
+        source = _place(url)
         wanted = full_sha256(sha256)
         check = (OnHost(("/bin/sh", "-ec", CHECK, "sh", wanted, source), "coreutils"),) if wanted else ()
         return Archive(check, source, source.rpartition("/")[2])
@@ -51,32 +52,31 @@ def archive(url: str, sha256: str) -> Archive:
 
 
 def is_local(url: str) -> bool:
-    """Return whether a file of the project is meant.
+    """Return whether a file of the project or of an external volume is meant.
 
     Raises:
         CommandError: neither that nor an address that can be fetched.
     """
-    if url.startswith("."):
+    if url.startswith((".", EXTERNAL)):
         return True
     if url.startswith(SCHEMES):
         return False
-    if url.startswith("/volumes/"):
-        raise StepError(
-            f"url {url!r}: files of external volumes cannot be used yet",
-            "put the file into the project and write './PATH'",
-            "not-available",
-        )
     raise StepError(
         f"url {without_credentials(url)!r} is neither an address nor a file of the project",
-        "write http://.., https://.. or ./PATH",
+        "write http://.., https://.., ./PATH or /volumes/NAME/PATH",
         "build-url",
     )
 
 
+def _place(url: str) -> str:
+    """Return where the build sandbox has a local file."""
+    return in_volume(url) if url.startswith(EXTERNAL) else in_project(url)
+
+
 def counted(url: str, sha256: str) -> tuple[Source, ...]:
     """Return what counts of `url` and `sha256`; `act` says what is wrong with them."""
-    if url.startswith("."):
-        return (FileContent(in_project(url)),)
+    if url.startswith((".", EXTERNAL)):
+        return (FileContent(_place(url)),)
     return (Value("sha256", sha256.lower()),) if sha256 else (Value("url", url),)
 
 

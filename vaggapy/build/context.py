@@ -30,7 +30,7 @@ class Machine(Record):
     """What a build may use: `architecture` as Debian names it, `single_id` where there is no id but 0.
 
     `proxies`: variables for programs of the build. `certificates`: where the build sandbox has the caller's own
-    list of authorities, "" if the caller names none.
+    list of authorities, "" if the caller names none. `skip_locking`: apt takes no locks.
     """
 
     mirrors: Mirrors = Mirrors()
@@ -38,6 +38,7 @@ class Machine(Record):
     single_id: bool = False
     proxies: Mapping[str, str] = {}
     certificates: str = ""
+    skip_locking: bool = False
 
 
 class Context(Record):

@@ -15,7 +15,7 @@ import os
 import stat
 import sys
 
-from vaggapy.build.actions import ROOTS
+from vaggapy.build.actions import ROOTS, VOLUMES
 from vaggapy.build.index import stat_row
 from vaggapy.build.inputs import BENEATH, IN_ROOT, READ, WORK, counted_mode
 from vaggapy.build.sources import KEEP, UMASK
@@ -81,6 +81,8 @@ def _source(action: Copy, tree: Tree, places: Places | None) -> tuple[int, str]:
         anchor, resolve = WORK, BENEATH
     elif path.startswith(f"{ROOTS}/"):
         anchor = "/".join(path.split("/")[:4])
+    elif path.startswith(f"{VOLUMES}/"):
+        anchor, resolve = VOLUMES, BENEATH
     rest = path[len(anchor) :].strip("/")
     above, _, name = rest.rpartition("/")
     top = os.open(places.real(anchor) if places else anchor, os.O_PATH | os.O_DIRECTORY) if anchor else tree.fd

@@ -17,7 +17,7 @@ import marshal
 import os
 import stat
 
-from vaggapy.build.actions import CACHE, ROOTS
+from vaggapy.build.actions import CACHE, ROOTS, VOLUMES
 from vaggapy.build.index import DIGEST, Index, directory_for, stat_row
 from vaggapy.build.requirements import included, requirement_lines
 from vaggapy.build.sources import (
@@ -64,13 +64,15 @@ GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 class Places(Record):
     """Where the places of the build sandbox are on the host: `/work`, `/vagga/cache`, and the roots by container.
 
-    `ids`: the maps of the run; without them the caller is 0 and everybody else nobody.
+    `volumes`: the external ones by name. `ids`: the maps of the run; without them the caller is 0 and everybody else
+    nobody.
     """
 
     project: str
     cache: str = ""
     roots: Mapping[str, str] = {}
     ids: IdMaps | None = None
+    volumes: Mapping[str, str] = {}
 
 
 class _ChangedError(Exception):
@@ -88,13 +90,14 @@ def looker(
     run: Run | None = None,
     ids: IdMaps | None = None,
     start: Start | None = None,
+    volumes: Mapping[str, str] | None = None,
 ) -> Callable[[Source], bytes | None]:
     """Return what digests sources on this machine, with the caller's stat index.
 
     `start` begins a function in a process of its own and returns what waits for its result; without it large trees
     take longer.
     """
-    places = Places(project, cache, roots, ids)
+    places = Places(project, cache, roots, ids, volumes or {})
     index = Index(directory_for(project, dict(os.environ)), start=start)
     return lambda source: digest(source, places, index, run)
 
@@ -141,6 +144,13 @@ def _anchor(path: str, places: Places) -> tuple[str, str, int]:
         name, _, rest = path[len(ROOTS) + 1 :].partition("/")
         if name in places.roots:
             return places.roots[name], rest, IN_ROOT
+    elif path.startswith(f"{VOLUMES}/"):
+        name, _, rest = path[len(VOLUMES) + 1 :].partition("/")
+        if name not in places.volumes:
+            remedy = "add it to 'external-volumes' of your settings"
+            raise CommandError(f"there is no external volume '{name}'", remedy, "external-volume")
+        above, _, last = os.path.realpath(places.volumes[name]).rpartition("/")  # it may be a file
+        return above or "/", f"{last}/{rest}".rstrip("/"), BENEATH
     elif path.startswith(f"{CACHE}/"):
         return places.cache, path[len(CACHE) + 1 :], BENEATH
     elif path == WORK or path.startswith(f"{WORK}/"):

@@ -405,6 +405,8 @@ def _informed(context: Context, facts: dict[str, str]) -> Context:
 def _build_environ(machine: Machine) -> dict[str, str]:
     """Return the variables of every program of a build: nothing of the caller's but proxies and authorities."""
     environ = {"TERM": "dumb", "HOME": "/tmp", "PATH": PATH, **machine.proxies}
+    if machine.skip_locking:
+        environ["VAGGA_NO_APT_LOCK"] = "1"
     if machine.certificates:
         environ.update(dict.fromkeys(CERTIFICATE_VARIABLES, CERTIFICATES))
     return environ

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from vaggapy.build.actions import VOLUMES
 from vaggapy.build.kind import StepError
 
 PROJECT = "/work"
+EXTERNAL = "/volumes/"
+"""How vagga.yaml names what `external-volumes` of the settings are."""
+
+
+def in_volume(path: str) -> str:
+    """Return the place of a file or directory of an external volume.
+
+    Raises:
+        StepError: it leads out of the volume.
+    """
+    if ".." in path.split("/"):
+        raise StepError(f"path {path!r} holds '..'", "write the path without it", "bad-path")
+    return f"{VOLUMES}/{path.removeprefix(EXTERNAL)}"
 
 
 def in_project(path: str) -> str:

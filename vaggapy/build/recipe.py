@@ -18,15 +18,17 @@ from vaggapy.build.context import Context, Machine
 from vaggapy.build.finish import finish
 from vaggapy.build.formula import Formula, Need, Versions, dumps, encode, ended
 from vaggapy.build.kind import Done, Kind, typed
+from vaggapy.build.places import EXTERNAL
 from vaggapy.build.sources import RootTree, Source, Value
+from vaggapy.config.model import Step
 from vaggapy.errors import CommandError
 from vaggapy.record import Record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from vaggapy.config.model import Container, Project, Step
+    from vaggapy.config.model import Container, Project
 
     Kinds = Mapping[str, Kind]
     Look = Callable[[Source], bytes | None]
@@ -246,3 +248,18 @@ def _after(context: Context) -> Context:
 def resources(container: Container) -> tuple[str, ...]:
     """Return the files of the image that show the host's at run time."""
     return tuple(path for path in (container.resolv_conf_path, container.hosts_file_path) if path)
+
+
+def externals(containers: Iterable[Container]) -> tuple[str, ...]:
+    """Return the names of the external volumes that the steps of containers use, each once."""
+    found: dict[str, None] = {}
+    waiting: list[object] = [container.setup for container in containers]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and value.startswith(EXTERNAL):
+            found[value.removeprefix(EXTERNAL).partition("/")[0]] = None
+        elif isinstance(value, Step):
+            waiting += value.values.values()
+        elif isinstance(value, tuple):
+            waiting += value
+    return tuple(found)

@@ -15,6 +15,7 @@ from vaggapy.build.actions import (
     CACHE,
     ROOT,
     ROOTS,
+    VOLUMES,
 )
 from vaggapy.build.context import PATH, Machine
 from vaggapy.build.jobs import JOB, STORAGE, Delete, Job, Order
@@ -237,11 +238,19 @@ class Builder:
             Bind(self.places.cache, CACHE, read_only=False),
             *(Bind(f"{directory}/root", f"{ROOTS}/{name}") for name, directory in self._roots.items()),
             *(Bind(path, f"{worker.LIBRARIES}/{number}") for number, path in enumerate(worker.libraries())),
+            *self._volumes(),
             *mounts,
         ]
         if self.host.resolver:
             exposed += (self.host.resolver,)
         return Sandbox(HostRoot(hidden, exposed), self.project.directory, tuple(sorted(seen, key=lambda m: m.target)))
+
+    def _volumes(self) -> list[Bind]:
+        """Return the external volumes that steps use; of one that is not there, the step that uses it tells."""
+        known = self.project.settings.external_volumes
+        wanted = recipe.externals(self.project.containers.values()) if known else ()
+        used = [name for name in wanted if os.path.exists(known.get(name, ""))]
+        return [Bind(os.path.realpath(known[name]), f"{VOLUMES}/{name}") for name in used]
 
     def copies(self) -> bool:
         """Return whether layers are copies because overlayfs cannot be used in this storage."""

@@ -52,6 +52,10 @@ If vagga.yaml is missing or wrong, the built-in commands are listed, stderr says
 
 DOCTOR_CLOSING = "The exit code is 0 if everything that vagga needs works, else 124."
 
+CHECK_CLOSING = (
+    "It is silent, and the exit code is 0, if nothing is wrong; else each line is one mistake, and it is 126."
+)
+
 RUN_INTRODUCTION = """\
 Run a program in a container.
 
@@ -69,6 +73,33 @@ VERSION_INTRODUCTION = """\
 Print the version of a container: 128 hexadecimal digits that change with whatever it is built of.
 
 The exit code is 29 if that can be known only by building it.
+"""
+
+LINKS_INTRODUCTION = """\
+Make a link to vagga for each command with a symlink-name, in .vagga/.cmd of the project and in ~/.vagga/cmd.
+
+A link runs its command; all words after it are for the command. Put the directory of the links into your PATH.
+"""
+
+HELP_INTRODUCTION = """\
+Show the help of a command, of the project or built in.
+
+Without COMMAND it lists the commands on standard error, as vagga alone does, and the exit code is 127.
+"""
+
+COMPLETION_INTRODUCTION = """\
+Print the script that completes command lines in a shell.
+
+\b
+  eval "$(vagga _completion bash)"        in ~/.bashrc
+  source <(vagga _completion zsh)         in ~/.zshrc, after compinit
+  vagga _completion fish | source         in ~/.config/fish/config.fish
+"""
+
+COMPGEN_INTRODUCTION = """\
+Print what may come next on a command line, one word a line.
+
+WORDS are those that were typed after vagga, BEGINNING that of the word at the cursor.
 """
 
 app = typer.Typer(
@@ -170,6 +201,7 @@ def _vagga(
     ignore_owner_check: bool = _flag("--ignore-owner-check", "Run although the project belongs to another user."),
     no_build: bool = _flag("--no-build", "Build nothing: end with 29 if a container is not there."),
     no_version_check: bool = _flag("--no-version-check", "Use the roots that were built last, whatever has changed."),
+    run_multi: str = _value("-m --run-multi", "COMMAND...", "Run several commands, each when the one before was good."),
     containers_only: bool = _flag("--containers-only", "Build the containers that the command needs, run nothing."),
     verbose: bool = _flag("-v --verbose", "Say what is done; -vv says more."),
     version: bool = _flag("-V --version", "Show the version and exit."),
@@ -209,6 +241,29 @@ def _relative_work_dir() -> None:
     """Declare `_relative_work_dir`."""
 
 
+@app.command("_update_symlinks", help=LINKS_INTRODUCTION)
+def _update_symlinks(
+    local: bool = _flag("--local-only", "Make only those in the project's .vagga/.cmd."),
+    user: bool = _flag("--user-only", "Make only those in ~/.vagga/cmd."),
+) -> None:
+    """Declare `_update_symlinks`, whose words `shell.py` reads."""
+
+
+@app.command("_help", help=HELP_INTRODUCTION, options_metavar="[COMMAND]")
+def _help() -> None:
+    """Declare `_help`, whose words `shell.py` reads."""
+
+
+@app.command("_completion", help=COMPLETION_INTRODUCTION, options_metavar="bash|zsh|fish")
+def _completion() -> None:
+    """Declare `_completion`, whose words `shell.py` reads."""
+
+
+@app.command("_compgen", help=COMPGEN_INTRODUCTION, options_metavar="[OPTIONS] [WORDS]... -- [BEGINNING]")
+def _compgen(described: bool = _flag("--described", "Write a tab and a description behind each word.")) -> None:
+    """Declare `_compgen`, whose words `shell.py` reads."""
+
+
 @app.command("_list", help=BUILTINS["_list"] + ".", epilog=LIST_CLOSING)
 def _list(
     containers: bool = _flag("--containers", "List the containers instead of the commands."),
@@ -225,3 +280,20 @@ def _list(
 @app.command("_doctor", help=BUILTINS["_doctor"] + ".", epilog=DOCTOR_CLOSING)
 def _doctor() -> None:
     """Declare `_doctor`, which has no options."""
+
+
+@app.command("_check", help=BUILTINS["_check"] + ".", epilog=CHECK_CLOSING)
+def _check() -> None:
+    """Declare `_check`, which has no options."""
+
+
+@app.command("_dump_config", help=BUILTINS["_dump_config"] + ".")
+def _dump_config(pretty: bool = _flag("--pretty", "Write it over many lines, for people.")) -> None:
+    """Declare `_dump_config`, whose words `configuration.py` reads."""
+
+
+@app.command("_settings", help=BUILTINS["_settings"] + ".")
+def _settings(
+    json: bool = _flag("--json", "Write one JSON object: key, value, and the place that it is from."),
+) -> None:
+    """Declare `_settings`, whose words `configuration.py` reads."""

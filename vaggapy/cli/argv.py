@@ -54,8 +54,8 @@ GLOBAL = {
     "--ignore-owner-check": (FLAG, "ignore-owner-check", ""),
     "--status-fd": (VALUE, "status-fd", ""),
     **BUILD,
-    "-m": (LATER, "run-multi", ""),
-    "--run-multi": (LATER, "run-multi", ""),
+    "-m": (LIST, "run-multi", ""),
+    "--run-multi": (LIST, "run-multi", ""),
     "--containers-only": (FLAG, "containers-only", ""),
 }
 SUPERVISE = {**HELP, "--only": (LIST, "only", ""), "--exclude": (LIST, "exclude", ""), **BUILD}
@@ -77,7 +77,7 @@ class Options(Record):
     `file` empty: find the project from the current directory. `environ`: variables to set, by name; `remove`:
     names whose `VAGGAENV_` variable is ignored; `use_env`: names to copy from the caller. No name is in two of the
     three. `prefix` None: decided by the output. `status_fd` -1: no status records. `build`: empty, or one of no-build,
-    no-version-check and no-image-download.
+    no-version-check and no-image-download. `run_multi`: the commands of `-m`.
     """
 
     file: str = ""
@@ -96,6 +96,7 @@ class Options(Record):
     version: bool = False
     build: str = ""
     containers_only: bool = False
+    run_multi: tuple[str, ...] = ()
 
 
 class Invocation(Record):
@@ -136,6 +137,7 @@ def parse(words: tuple[str, ...]) -> Invocation:
     last: dict[str, str] = {}
     environ: dict[str, str | None] = {}
     copied: dict[str, None] = {}
+    several: list[str] = []
     verbose = 0
     command = ""
     arguments: tuple[str, ...] = ()
@@ -143,6 +145,8 @@ def parse(words: tuple[str, ...]) -> Invocation:
         if key in ("help", "version"):
             return Invocation(Options(help=key == "help", version=key == "version"))
         if not key:
+            if several:
+                raise _unexpected(value, "the commands of --run-multi stand right behind it, and take no arguments")
             command, arguments = _command(value), words[after:]
             break
         if key == "environ":
@@ -155,6 +159,8 @@ def parse(words: tuple[str, ...]) -> Invocation:
             copied[value] = None
         elif key == "verbose":
             verbose += 1
+        elif key == "run-multi":
+            several.append(_command(value))
         else:
             _check(key, value)
             last[key] = value
@@ -173,6 +179,7 @@ def parse(words: tuple[str, ...]) -> Invocation:
         status_fd=int(last.get("status-fd", "-1")),
         build=last.get("build", ""),
         containers_only="containers-only" in last,
+        run_multi=tuple(several),
     )
     return Invocation(options, command, arguments)
 

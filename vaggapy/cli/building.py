@@ -61,7 +61,7 @@ def builder(project: Project, places: Places, host: Host, signals: Signals, maps
     from vaggapy.cli.buildview import view  # rich, on a terminal
 
     launcher = Launcher(host, signals, view(host))
-    tools = Tools(launcher.launch, launcher.apart, looker(maps), launcher.view, maps_text(maps))
+    tools = Tools(launcher.launch, launcher.apart, looker(maps, project.settings), launcher.view, maps_text(maps))
     return Builder(project, registry.kinds(), places, host, machine(project, host, maps), tools, options)
 
 
@@ -77,6 +77,7 @@ def machine(project: Project, host: Host, maps: IdMaps) -> Machine:
         single_id=sum(extent.count for extent in maps.uids) == 1,
         proxies=proxies,
         certificates=os.path.realpath(certificates) if os.path.isfile(certificates) else "",
+        skip_locking=settings.ubuntu_skip_locking,
     )
 
 
@@ -100,9 +101,10 @@ def mirrors(settings: Settings) -> Mirrors:
     )
 
 
-def looker(maps: IdMaps) -> Callable[[Places, dict[str, str]], Callable[[Source], bytes | None]]:
+def looker(maps: IdMaps, settings: Settings) -> Callable[[Places, dict[str, str]], Callable[[Source], bytes | None]]:
     """Return what makes a function that digests the sources of a version; owners count as the build sees them."""
-    return lambda places, roots: inputs.looker(places.project, places.cache, roots, run_program, maps)
+    volumes = settings.external_volumes
+    return lambda places, roots: inputs.looker(places.project, places.cache, roots, run_program, maps, volumes=volumes)
 
 
 def run_program(words: tuple[str, ...], directory: str) -> tuple[int, bytes]:

@@ -34,7 +34,7 @@ def list_flags(words: tuple[str, ...]) -> ListFlags | None:
         UsageError: exit code 2.
     """
     try:
-        keys = _keys("_list", words, LIST)
+        keys = given_keys("_list", words, LIST)
     except UsageError as error:
         raise UsageError(error.what, error.remedy, error.name, LIST_USAGE) from None
     return None if "help" in keys else ListFlags(**dict.fromkeys(keys, True))
@@ -62,7 +62,7 @@ def doctor_help(words: tuple[str, ...]) -> bool:
     Raises:
         UsageError: exit code 122.
     """
-    return "help" in _keys("_doctor", words, argv.HELP)
+    return "help" in given_keys("_doctor", words, argv.HELP)
 
 
 def doctor(color: str) -> int:
@@ -80,7 +80,7 @@ def verdict(checks: Sequence[console.Shown]) -> int:
     return ExitCode.OK if all(check.state == console.OK for check in checks if check.needed) else ExitCode.SANDBOX
 
 
-def _keys(name: str, words: tuple[str, ...], known: dict[str, tuple[str, str, str]]) -> set[str]:
+def given_keys(name: str, words: tuple[str, ...], known: dict[str, tuple[str, str, str]]) -> set[str]:
     """Return the keys of all flags that were given; `help` ends the reading."""
     keys: set[str] = set()
     for key, value, _ in argv.scan(words, known, f"vagga {name}"):

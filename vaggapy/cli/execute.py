@@ -48,6 +48,10 @@ def execute(
     colour = _colour(options.color, host)
     code = ExitCode.OK
     try:
+        if any(stage.inotify for stage in plan.stages):
+            from vaggapy.cli import watching  # only for commands that watch many files
+
+            watching.check(plan, err)
         for stage in plan.stages:
             code = _run_stage(stage, spawner, signals, (out, err), status, colour)
             if code:

@@ -30,10 +30,23 @@ BUILTINS = {
     "_list": "List the commands and containers of the project",
     "_base_dir": "Print the project's directory",
     "_relative_work_dir": "Print the current directory, relative to the project's",
+    "_update_symlinks": "Make the links that stand for commands with a symlink-name",
     "_version_hash": "Print the version of a container",
     "_pack_image": "Write the root of a container as a tar archive",
+    "_help": "Show the help of a command",
+    "_completion": "Print the script that completes command lines in bash, zsh or fish",
+    "_compgen": "Print what may come next on a command line; the completion scripts use it",
+    "_check": "Say all that is wrong in the configuration, without running anything",
+    "_dump_config": "Print the configuration, all files together, as JSON",
+    "_settings": "Print each setting with the file that it comes from",
     "_doctor": "Try what vagga needs of this machine and say what is missing",
 }
+
+# Built-in commands of the original vagga that come later, or not at all; its scripts may call them.
+NOT_YET = (
+    *("_schema", "_import", "_capsule", "_network", "_create_netns", "_destroy_netns", "_run_in_netns"),
+    *("_build_shell", "_check_overlayfs_support", "_hardlink", "_init_storage_dir", "_push_image", "_verify"),
+)
 
 MODES = {
     STOP_ON_FAILURE: "the first child that exits stops all others",
@@ -114,22 +127,22 @@ def command_help(command: Command | Supervise) -> str:
 
 
 def resolve(project: Project, name: str) -> Command | Supervise:
-    """Return the command that `name` stands for: its own name, else the first command that has it as an alias.
+    """Return the command that `name` stands for: its own name, else an alias.
 
     Raises:
         CommandError: there is none; exit code 121.
     """
-    command = project.commands.get(name)
-    if command is not None:
-        return command
-    for _, command in sorted(project.commands.items()):
-        if name in command.aliases:
-            return command
-    raise unknown_command(name, project)
+    command = project.commands.get(name) or project.commands.get(project.aliases.get(name, ""))
+    if command is None:
+        raise unknown_command(name, project)
+    return command
 
 
 def unknown_command(name: str, project: Project | None) -> CommandError:
     """Return the error for a name that stands for nothing, with the nearest one that does."""
+    if name in NOT_YET:
+        remedy = "vagga --help shows what is there"
+        return CommandError(f"{name} is known but not available in this version", remedy, "command-not-available")
     # Hidden names are offered only to those who look for one.
     names = [*project.commands, *(alias for c in project.commands.values() for alias in c.aliases)] if project else []
     wanted = [*BUILTINS, *sorted(names)] if name.startswith("_") else [n for n in sorted(names) if n[:1] != "_"]

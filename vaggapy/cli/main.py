@@ -14,7 +14,7 @@ from vaggapy import __version__
 from vaggapy.cli import argv
 from vaggapy.errors import CommandError, ExitCode, Interrupted, UsageError, VaggaError
 from vaggapy.host import current_directory
-from vaggapy.record import replace
+from vaggapy.record import Record, replace
 from vaggapy.sandbox.spec import HostRoot
 
 TYPE_CHECKING = False
@@ -41,6 +41,8 @@ STORAGE_COMMANDS = (
     "_base_dir",
     "_relative_work_dir",
 )
+CONFIG_COMMANDS = ("_check", "_dump_config", "_settings")
+LINE_COMMANDS = ("_compgen", "_completion", "_help", "_update_symlinks")
 INTERRUPTED = 130
 READER_GONE = 141
 
@@ -53,7 +55,7 @@ def main() -> NoReturn:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # a caller that ignored it would take our children's ends away
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold any byte
-        code = run(tuple(sys.argv[1:]))
+        code = run(tuple(sys.argv[1:]), sys.argv[0])
     except VaggaError as error:
         code = error.code
         _complain(*error.lines())
@@ -93,13 +95,22 @@ def _flush(code: int) -> int:
     return code
 
 
-def run(words: tuple[str, ...]) -> int:
+def run(words: tuple[str, ...], program: str = "") -> int:
     """Do what the words after `vagga` say and return the exit code.
+
+    `program` is what we were called by; a link of another name may stand for a command of the project.
 
     Raises:
         VaggaError: with its exit code, to be shown.
     """
-    invocation = argv.parse(words)
+    called = program.rpartition("/")[2]
+    if called not in ("vagga", "__main__.py", "") and not called.startswith("vagga_") and os.path.islink(program):
+        from vaggapy.cli import symlinks  # not needed under our own name
+
+        command = symlinks.command(load(argv.Options(), current_directory()), called)
+        if command:
+            return _run_command(argv.Invocation(argv.Options(), command, words))
+    invocation = _parse(words)
     options = invocation.options
     if options.status_fd >= 0:
         _check_status_fd(options.status_fd)
@@ -109,17 +120,34 @@ def run(words: tuple[str, ...]) -> int:
     if options.help:
         return _built_in("--help", (), options)
     name = invocation.command
+    if options.run_multi:
+        return _run_command(invocation)
     if not name:
         return _list_commands(options)
     if name == "_run":
         return _run_program(invocation)
-    if name in STORAGE_COMMANDS:
-        from vaggapy.cli import storage  # not needed to run a command
+    if name in STORAGE_COMMANDS or name in CONFIG_COMMANDS:
+        return _about_project(name, invocation.arguments, options)
+    if name in LINE_COMMANDS:
+        from vaggapy.cli import shell  # not needed to run a command
 
-        return storage.run(name, invocation.arguments, options, lambda: load(options, current_directory()))
+        return shell.run(name, invocation.arguments, options, load)
     if name.startswith("_") and _is_built_in(name, options):
         return _built_in(name, invocation.arguments, options)
     return _run_command(invocation)
+
+
+def _parse(words: tuple[str, ...]) -> Invocation:
+    """Return what the words mean; that there is no project is told before what is wrong with them.
+
+    Source: vagga.md 1.2.
+    """
+    try:
+        return argv.parse(words)
+    except UsageError:
+        if not any(word.startswith(("-f", "--file")) for word in words):
+            load(argv.Options(), current_directory())
+        raise
 
 
 # --- what does not run anything ---------------------------------------------------------------------------------
@@ -129,6 +157,16 @@ def _built_in(name: str, words: tuple[str, ...], options: Options) -> int:
     from vaggapy.cli import app  # typer takes 40 ms
 
     return app.dispatch(name, words, lambda: load(options, current_directory()), options.color)
+
+
+def _about_project(name: str, words: tuple[str, ...], options: Options) -> int:
+    if name in STORAGE_COMMANDS:
+        from vaggapy.cli import storage  # not needed to run a command
+
+        return storage.run(name, words, options, lambda: load(options, current_directory()))
+    from vaggapy.cli import configuration  # the same
+
+    return configuration.run(name, words, options, lambda: load(options, current_directory()))
 
 
 def _is_built_in(name: str, options: Options) -> bool:
@@ -146,43 +184,56 @@ def _is_built_in(name: str, options: Options) -> bool:
 def _list_commands(options: Options) -> int:
     from vaggapy.cli import listing  # not needed to run a command
 
-    _write_error(listing.commands(load(options, current_directory())))
+    project = load(options, current_directory())
+    _warn(project)
+    _write_error(listing.commands(project))
     return ExitCode.NOT_FOUND
 
 
 # --- what runs something ----------------------------------------------------------------------------------------
 
 
+class Asked(Record):
+    """What the words after a command mean. `help`: the text to show instead; `chosen` None: all children."""
+
+    help: str = ""
+    arguments: tuple[str, ...] = ()
+    chosen: tuple[str, ...] | None = None
+    build: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
+
+
 def _run_command(invocation: Invocation) -> int:
-    """Run a command of the project."""
+    """Run a command of the project, or those of `--run-multi` one after the other."""
+    options = invocation.options
 
     def make_plan(project: Project, caller: Host) -> Plan | None:
         from vaggapy.plan import plan  # while the spawner is being made
 
-        command = _resolve(project, invocation.command)
-        arguments, chosen, wants_help, build = _read_arguments(command, invocation)
-        if wants_help:
-            from vaggapy.cli.listing import command_help  # not needed to run a command
-
-            print(command_help(command), end="")
+        commands = tuple(_resolve(project, name) for name in options.run_multi or (invocation.command,))
+        asked = Asked() if options.run_multi else _read_arguments(commands[0], invocation.arguments)
+        if asked.help:
+            print(asked.help, end="")
             return None
+        alone = "" if options.run_multi else commands[0].name
         planned = plan(
             project,
-            command.name,
-            _request(replace(invocation.options, build=build or invocation.options.build), arguments, chosen),
+            tuple(command.name for command in commands),
+            _request(replace(options, build=asked.build or options.build), asked),
             caller,
             _volumes(project, caller),
+            lambda each: asked.variables if each.name == alone else _without_words(each),
         )
         if not planned.stages[-1].children:
             raise CommandError(
-                f"no children of {command.name} match the conditions",
+                f"no children of {commands[-1].name} match the conditions",
                 "look at --only and --exclude; `vagga CMD --help` lists the children with their tags",
                 "no-children",
                 ExitCode.NOTHING_SELECTED,
             )
         return planned
 
-    return _run(invocation.options, make_plan)
+    return _run(options, make_plan)
 
 
 def _run_program(invocation: Invocation) -> int:
@@ -195,7 +246,7 @@ def _run_program(invocation: Invocation) -> int:
     def make_plan(project: Project, caller: Host) -> Plan:
         from vaggapy.plan import plan_program  # while the spawner is being made
 
-        request = replace(_request(options, (), None), writable=asked.writable, build=asked.build or options.build)
+        request = replace(_request(options, Asked()), writable=asked.writable, build=asked.build or options.build)
         return plan_program(project, asked.container, asked.words, request, caller)
 
     return _run(options, make_plan)
@@ -217,6 +268,7 @@ def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None]) ->
     filling = None
     try:
         project = load(options, caller.directory)
+        _warn(project)
         _check_owner(caller, project, options)
         planned = make_plan(project, caller)
         if planned is None:
@@ -245,9 +297,7 @@ def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None]) ->
 
 def _volumes(project: Project, caller: Host) -> frozenset[str] | None:
     """Return the persistent volumes that exist, None if the project has none that must be filled."""
-    from vaggapy.volumes import persistent  # only the name is needed above
-
-    if not any(volume.init_command for volume in persistent(project).values()):
+    if not any(volume.init_command for volume in project.persistent.values()):
         return None
     from vaggapy.build import store  # only with such volumes
 
@@ -294,28 +344,54 @@ def _resolve(project: Project, name: str) -> Command | Supervise:
     return found
 
 
-def _read_arguments(
-    command: Command | Supervise, invocation: Invocation
-) -> tuple[tuple[str, ...], tuple[str, ...] | None, bool, str]:
-    """Return arguments for the program, the chosen children, whether help is wanted, and how to check what is built."""
+def _read_arguments(command: Command | Supervise, words: tuple[str, ...]) -> Asked:
+    """Return what the words after a command mean to it.
+
+    Raises:
+        VaggaError: they do not fit; exit code 122, or 121 for a command with `options`.
+    """
     from vaggapy.config.model import Command as SingleCommand  # only the name is needed above
 
+    single = isinstance(command, SingleCommand)
+    if command.options:
+        from vaggapy.cli import options  # docopt takes 15 ms; only for commands with such a text
+
+        parsed = options.parse(command, words)
+        chosen = None if single or parsed.help else _select(command, argv.Selection(parsed.only, parsed.exclude))
+        return Asked(parsed.help, chosen=chosen, variables=parsed.variables)
     if isinstance(command, SingleCommand):
-        arguments, wants_help = argv.parse_command(
-            command.name, command.program.accepts_arguments, invocation.arguments
-        )
-        return arguments, None, wants_help, ""
-    selection = argv.parse_supervise(command.name, invocation.arguments)
-    children = tuple((child.name, child.tags) for child in command.children)
-    return (), argv.select(children, selection), selection.help, selection.build
+        arguments, wants_help = argv.parse_command(command.name, command.program.accepts_arguments, words)
+        return Asked(_help_of(command) if wants_help else "", arguments)
+    selection = argv.parse_supervise(command.name, words)
+    if selection.help:
+        return Asked(_help_of(command))
+    return Asked(chosen=_select(command, selection), build=selection.build)
 
 
-def _request(options: Options, arguments: tuple[str, ...], chosen: tuple[str, ...] | None) -> Request:
-    from vaggapy.plan import Request as Asked  # only the name is needed above
+def _without_words(command: Command | Supervise) -> tuple[tuple[str, str], ...]:
+    """Return the variables of a command with `options` that gets no words: a prerequisite, for example."""
+    return _read_arguments(command, ()).variables
 
-    return Asked(
-        arguments=arguments,
-        chosen=chosen,
+
+def _select(command: Command | Supervise, selection: argv.Selection) -> tuple[str, ...]:
+    from vaggapy.config.model import Command as SingleCommand  # only the name is needed above
+
+    children = () if isinstance(command, SingleCommand) else command.children
+    return argv.select(tuple((child.name, child.tags) for child in children), selection)
+
+
+def _help_of(command: Command | Supervise) -> str:
+    from vaggapy.cli.listing import command_help  # not needed to run a command
+
+    return command_help(command)
+
+
+def _request(options: Options, asked: Asked) -> Request:
+    from vaggapy.plan import Request as Wanted  # only the name is needed above
+
+    return Wanted(
+        arguments=asked.arguments,
+        chosen=asked.chosen,
         environ=options.environ,
         removed=options.remove,
         copied=options.use_env,
@@ -323,6 +399,7 @@ def _request(options: Options, arguments: tuple[str, ...], chosen: tuple[str, ..
         isolate_network=options.isolate_network,
         prefix=options.prefix,
         build=options.build,
+        variables=asked.variables,
     )
 
 
@@ -330,7 +407,17 @@ def _check_owner(caller: Host, project: Project, options: Options) -> None:
     from vaggapy.plan import check_owner  # only the check is needed
 
     if not options.ignore_owner_check:
-        check_owner(caller.uid, os.stat(project.directory).st_uid, project.directory)
+        owner = os.stat(project.directory).st_uid
+        check_owner(caller.uid, owner, project.directory)
+        if owner != caller.uid:
+            what = f"vagga: warning: {project.directory} belongs to user {owner}, you are user {caller.uid}"
+            _complain(f"{what} (what is made there will be yours; --ignore-owner-check hides this) [foreign-project]")
+
+
+def _warn(project: Project) -> None:
+    """Tell which mixins are left out."""
+    for problem in project.warnings:
+        _complain(f"vagga: warning: {problem}")
 
 
 def _show_plan(planned: Plan, options: Options) -> int:

@@ -13,7 +13,7 @@ from vaggapy.build import store
 from vaggapy.errors import CommandError, ExitCode, VaggaError
 from vaggapy.record import replace
 from vaggapy.sandbox.ids import map_text
-from vaggapy.volumes import CACHE, CONTAINER, FILLED, PROGRAM, VOLUME, Defaults, persistent, placed, used
+from vaggapy.volumes import CACHE, CONTAINER, FILLED, PROGRAM, VOLUME, Defaults, placed, used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,16 +65,18 @@ def _defaults(container: Container, directory: str, project: Project) -> Default
 
 def _root(name: str, project: Project, places: Places, host: Host, build: str, signals: Signals, maps: IdMaps) -> str:
     """Return the directory of a container's root."""
-    if build == "no-version-check":
+    # by the setting, what is not there is built
+    if build == "no-version-check" or not (build or project.settings.version_check):
         directory = store.linked(places, name)
-        if not directory or store.hold(directory) < 0:
+        if directory and store.hold(directory) >= 0:
+            return directory
+        if build:
             raise CommandError(
                 f"container {name} has never been built",
                 "run without --no-version-check",
                 "not-built",
                 ExitCode.NOT_BUILT,
             )
-        return directory
     digest = project.containers[name].digest or _looked_up(project.containers[name], project, places, maps)
     directory = places.root(name, digest)
     held = store.hold(directory) if digest else -1  # open until the run is over: nobody removes it meanwhile
@@ -95,7 +97,8 @@ def _looked_up(container: Container, project: Project, places: Places, maps: IdM
 
     made = formula.loads(container.formula)
     roots = {name: f"{linked}/root" for name in project.containers if (linked := store.linked(places, name))}
-    look = inputs.looker(places.project, places.cache, roots, _run_program, maps)
+    volumes = project.settings.external_volumes
+    look = inputs.looker(places.project, places.cache, roots, _run_program, maps, volumes=volumes)
     return formula.Versions(made, look).of(container.name)
 
 
@@ -109,7 +112,7 @@ def _make_volumes(
     volumes: tuple[str, ...], project: Project, places: Places, host: Host, signals: Signals, maps: IdMaps
 ) -> None:
     """Make the persistent volumes that are not there; those of an `init-command` begin anew under another name."""
-    known = persistent(project)
+    known = project.persistent
     if volumes:
         store.hold(places.volumes)  # as for roots
     for name in volumes:

@@ -82,7 +82,9 @@ def _version_hash(words: tuple[str, ...], load: Callable[[], Project]) -> int:
     places = store.places(project.directory, project.settings, caller.environ)
     roots = {each: store.linked(places, each) for each in project.containers}
     there = {each: f"{directory}/root" for each, directory in roots.items() if directory}
-    version = recipe.version(project, name, registry.kinds(), building.looker(id_maps(caller))(places, there))
+    version = recipe.version(
+        project, name, registry.kinds(), building.looker(id_maps(caller), project.settings)(places, there)
+    )
     if not version.digest:
         raise CommandError(
             f"the version of container {name} is known only when it is built",

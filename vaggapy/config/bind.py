@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from vaggapy.config.containers import container
 from vaggapy.config.fields import CHILD, CHILD_TAGS, COMMAND, COMMAND_TAGS, SUPERVISE, TOP
-from vaggapy.config.model import COMPATIBLE_WITH, MODES, Child, Command, Program, Project, Supervise
-from vaggapy.config.references import check_containers, check_initial, unknown
+from vaggapy.config.mixins import Part, Parts, paths
+from vaggapy.config.model import COMPATIBLE_WITH, MODES, PID1_MODES, Child, Command, Program, Project, Supervise
+from vaggapy.config.references import check_containers, check_initial, persistent, unknown
 from vaggapy.config.steps import Steps, nowhere
 from vaggapy.config.tree import Broken, Mapping, Scalar, Sequence
 from vaggapy.config.values import HIGHEST_ID, Reader, Structure
@@ -25,45 +26,74 @@ if TYPE_CHECKING:
     from vaggapy.config.steps import Look, Shapes
     from vaggapy.config.tree import Node, Tree
 
+    Entries = tuple[tuple[Scalar, Node], ...]
+
 MAX_PROBLEMS = 100
 LONGEST_MESSAGE = 300
 LONGEST_VERSION = 50
 TRANSIENT = ("transient", "transient-hard-link-copy")
 """The same: the second is the name of other versions, which made copies."""
 KILL_AFTER = 2
+BANNER_DELAY_MOST = 86_400
 KILL_AFTER_MOST = 86_400
 
 
-def bind(tree: Tree, directory: str, file: str, shapes: Shapes | None = None, look: Look = nowhere) -> Project:
+def bind(
+    tree: Tree,
+    directory: str,
+    file: str,
+    shapes: Shapes | None = None,
+    look: Look = nowhere,
+    parts: Parts | None = None,
+) -> Project:
     """Return what the file means. `directory` is the project's, `file` the name for marks.
 
     `shapes`: how each step is written, by its tag. `look` returns the tree of another file of the project, by its
-    path below `directory`.
+    path below `directory`. `parts`: all files that make up the project, if there are others.
 
     Raises:
-        ConfigError: with every problem of the file, in its order; at most `MAX_PROBLEMS` and their number.
+        ConfigError: with every problem of the files, in their order; at most `MAX_PROBLEMS` and their number.
     """
     reader = Reader(file)
-    reader.problems += tree.problems
-    broken = tree.root is None and bool(tree.problems)
-    root = tree.root or Mapping(Mark(file), "")
-    if broken:
+    parts = parts or Parts(Part(file, tree))
+    tops = [_top(reader, part) for part in (*parts.over, parts.main, *parts.under)]
+    if any(top is None for top in tops):
         raise ConfigError(_in_order(reader.problems, file))
-    reader.no_tag(root, "the top of the file")
-    top = Structure(reader, root, TOP, "the top of the file")
-    _check_version(reader, top)
-    binder = _Binder(reader, top)
+    found = _merged([top for top in tops if top], "containers")
+    written = _merged([top for top in tops if top], "commands")
+    binder = _Binder(reader, found, written)
     steps = Steps(reader, shapes or {}, look)
-    containers = {key.text: container(reader, key, node, steps) for key, node in top.pairs("containers")}
-    commands = {
-        key.text: command for key, node in top.pairs("commands") if (command := binder.command(key, node)) is not None
-    }
+    containers = {key.text: container(reader, key, node, steps) for key, node in found}
+    commands = {key.text: command for key, node in written if (command := binder.command(key, node)) is not None}
     binder.check_aliases(commands)
     check_containers(reader, containers)
     check_initial(reader, containers, commands, binder.commands)
     if reader.problems:
         raise ConfigError(_in_order(reader.problems, file))
-    return Project(directory, file, containers, commands)
+    aliases = {alias: name for name, command in commands.items() for alias in command.aliases}
+    return Project(directory, file, containers, commands, aliases=aliases, persistent=persistent(containers, commands))
+
+
+def _top(reader: Reader, part: Part) -> Structure | None:
+    """Return the keys at the top of a file, None for one that is no YAML."""
+    reader.problems += part.tree.problems
+    if part.tree.root is None and part.tree.problems:
+        return None
+    root = part.tree.root or Mapping(Mark(part.file), "")
+    reader.no_tag(root, "the top of the file")
+    top = Structure(reader, root, TOP, "the top of the file")
+    _check_version(reader, top)
+    paths(reader, top.values.get("mixins"))
+    return top
+
+
+def _merged(tops: list[Structure], key: str) -> tuple[tuple[Scalar, Node], ...]:
+    """Return the entries of all files, the stronger one where several have a name."""
+    found: dict[str, tuple[Scalar, Node]] = {}
+    for top in tops:
+        for name, node in top.pairs(key):
+            found.setdefault(name.text, (name, node))
+    return tuple(found.values())
 
 
 def _in_order(problems: list[Problem], file: str) -> tuple[Problem, ...]:
@@ -99,11 +129,10 @@ def _check_version(reader: Reader, top: Structure) -> None:
 class _Binder:
     """Binds commands, knowing the names that exist."""
 
-    def __init__(self, reader: Reader, top: Structure) -> None:
+    def __init__(self, reader: Reader, containers: Entries, commands: Entries) -> None:
         self.reader = reader
-        self.containers = _names(top.values.get("containers"))
-        commands = top.values.get("commands")
-        self.commands = _names(commands)
+        self.containers = {key.text: None for key, _ in containers}
+        self.commands = {key.text: None for key, _ in commands}
         self.aliases = _aliases(commands)
 
     def command(self, key: Scalar, node: Node) -> Command | Supervise | None:
@@ -114,6 +143,7 @@ class _Binder:
             return None
         what = f"{tag} '{key.text}'"
         fields = Structure(self.reader, node, COMMAND if tag == "!Command" else SUPERVISE, what, key.mark)
+        banner, delay = self.banner(fields)
         if tag == "!Command":
             return Command(
                 key.text,
@@ -125,6 +155,11 @@ class _Binder:
                 fields.texts("aliases"),
                 self.prerequisites(fields),
                 fields.flag("isolate-network"),
+                options=fields.text("options"),
+                symlink_name=self.symlink(fields),
+                banner=banner,
+                banner_delay=delay,
+                expect_inotify_limit=self.inotify(fields),
             )
         self.socket(fields)
         return Supervise(
@@ -139,6 +174,11 @@ class _Binder:
             fields.texts("aliases"),
             self.prerequisites(fields),
             fields.flag("isolate-network"),
+            options=fields.text("options"),
+            symlink_name=self.symlink(fields),
+            banner=banner,
+            banner_delay=delay,
+            expect_inotify_limit=self.inotify(fields),
         )
 
     def children(self, fields: Structure, what: str) -> tuple[Child, ...]:
@@ -156,14 +196,20 @@ class _Binder:
             if self.reader.tag(node, CHILD_TAGS, f"child '{key.text}'"):
                 child = Structure(self.reader, node, CHILD, f"child '{key.text}'", key.mark)
                 children.append(
-                    Child(key.text, key.mark, self.program(child), child.texts("tags"), self.prerequisites(child))
+                    Child(
+                        key.text,
+                        key.mark,
+                        self.program(child),
+                        child.texts("tags"),
+                        self.prerequisites(child),
+                        *self.banner(child),
+                    )
                 )
         return tuple(children)
 
     def program(self, fields: Structure) -> Program:
         """Return what is to be run, for a command or a child."""
         mode = fields.choice("write-mode", ("read-only", *TRANSIENT))
-        fields.choice("pid1mode", ("wait",), ("wait-all-children", "exec"))
         run = self.run(fields)
         return Program(
             self.container(fields),
@@ -178,7 +224,17 @@ class _Binder:
             self.socket(fields),
             fields.flag("accepts-arguments", default=isinstance(run, tuple)),
             mode in TRANSIENT,
+            fields.choice("pid1mode", PID1_MODES),
+            fields.number("external-user-id", -1, 0, HIGHEST_ID),
         )
+
+    def banner(self, fields: Structure) -> tuple[str, int]:
+        """Return what is shown after the start, and after how many seconds."""
+        return fields.text("banner"), fields.number("banner-delay", 0, 0, BANNER_DELAY_MOST)
+
+    def inotify(self, fields: Structure) -> int:
+        """Return how many files the command wants to watch, 0 for no matter."""
+        return fields.number("expect-inotify-limit", 0, 1, HIGHEST_ID)
 
     def run(self, fields: Structure) -> str | tuple[str, ...]:
         """Return a text for the shell or the words of a command line."""
@@ -203,6 +259,17 @@ class _Binder:
         name = fields.text("container")
         if name and name not in self.containers:
             unknown(self.reader, name, fields.values["container"].mark, self.containers)
+        return name
+
+    def symlink(self, fields: Structure) -> str:
+        """Return the name of the link that stands for the command; vagga's own names cannot be told from it."""
+        name = fields.text("symlink-name")
+        if name and (name.startswith((".", "-")) or "/" in name or not name.isprintable() or " " in name):
+            what, remedy = f"'{name}' is no name for a link", "a name has no space and no '/', as in psql"
+            self.reader.report(fields.values["symlink-name"].mark, what, remedy, "bad-name")
+        elif name == "vagga" or name.startswith("vagga_"):
+            what, remedy = f"a link '{name}' would be vagga itself", "choose another name"
+            self.reader.report(fields.values["symlink-name"].mark, what, remedy, "bad-name")
         return name
 
     def prerequisites(self, fields: Structure) -> tuple[str, ...]:
@@ -241,15 +308,10 @@ class _Binder:
                 owners.setdefault(alias, name)
 
 
-def _names(node: Node | None) -> dict[str, None]:
-    """Return the keys of a mapping in their order, also when what they hold is wrong."""
-    return {key.text: None for key, _ in node.entries} if isinstance(node, Mapping) else {}
-
-
-def _aliases(commands: Node | None) -> dict[str, str]:
+def _aliases(commands: Entries) -> dict[str, str]:
     """Return which command each alias belongs to, read before the commands are bound."""
     found: dict[str, str] = {}
-    for name, command in commands.entries if isinstance(commands, Mapping) else ():
+    for name, command in commands:
         for key, value in command.entries if isinstance(command, Mapping) else ():
             if key.text == "aliases" and isinstance(value, Sequence):
                 for item in value.items:

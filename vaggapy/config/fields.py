@@ -35,7 +35,7 @@ TOP: Fields = {
     "minimum-vagga": Field("version"),
     "containers": Field("name: container", "{}"),
     "commands": Field("name: command", "{}"),
-    "mixins": LATER_FIELD,
+    "mixins": Field("list of paths", "[]"),
 }
 
 CONTAINER: Fields = {
@@ -88,13 +88,13 @@ _SHOWN: Fields = {
     "aliases": TEXTS,
     "prerequisites": Field("list of commands", "[]"),
     "isolate-network": FLAG,
-    "symlink-name": Field("text", "", NO_EFFECT),
+    "symlink-name": TEXT,
     "tags": TEXTS,
     "pass-tcp-socket": Field("PORT, *:PORT or HOST:PORT"),
-    "banner": LATER_FIELD,
-    "banner-delay": LATER_FIELD,
-    "expect-inotify-limit": LATER_FIELD,
-    "options": LATER_FIELD,
+    "banner": TEXT,
+    "banner-delay": Field("seconds", "0"),
+    "expect-inotify-limit": Field("number"),
+    "options": TEXT,
 }
 
 _PROGRAM: Fields = {
@@ -108,8 +108,8 @@ _PROGRAM: Fields = {
     "group-id": Field("number", "0"),
     "supplementary-gids": Field("list of numbers", "[]"),
     "write-mode": Field("read-only, transient", "read-only"),
-    "pid1mode": Field("wait", "wait", NO_EFFECT),
-    "external-user-id": LATER_FIELD,
+    "pid1mode": Field("wait, wait-all-children, exec", "wait"),
+    "external-user-id": Field("number"),
 }
 
 COMMAND: Fields = {**_PROGRAM, **_SHOWN, "tags": Field("list of texts", "[]", NO_EFFECT)}
@@ -141,9 +141,9 @@ CHILD: Fields = {
     "aliases": Field("list of texts", "[]", NO_EFFECT),
     "isolate-network": Field("true or false", "false", NO_EFFECT),
     "symlink-name": Field("text", "", NO_EFFECT),
-    "banner": LATER_FIELD,
-    "banner-delay": LATER_FIELD,
-    "expect-inotify-limit": LATER_FIELD,
+    "banner": TEXT,
+    "banner-delay": Field("seconds", "0"),
+    "expect-inotify-limit": Field("number", "", NO_EFFECT),
     "network": LATER_FIELD,
     **dict.fromkeys(
         ("restart", "restarts", "when", "depends", "health", "watch", "role", "once", "stop", "for-each"), LATER_FIELD

@@ -1,5 +1,7 @@
 """Find vagga.yaml and read it. With `others`, which reads what belongs to it, the acting part of the configuration.
 
+Source: vagga.md 2.1, 2.3. Differs: a file given by `-f` stands alone, local files are not added to it.
+
 `find` belongs to the warm start and imports nothing heavy. `read_project` runs in a short-lived child: it opens
 only regular files, never waits for one, and refuses what is too large before reading it.
 """
@@ -18,12 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vaggapy.config.model import Project
+    from vaggapy.config.others import Others
     from vaggapy.config.steps import Shapes
 
+MAX_WARNINGS = 50
+"""Mixins that may be wrong before the whole project is."""
 MAX_BYTES = 512 * 1024
 """The parser needs up to 2 us a byte; a file of 500 children has 75 kB."""
 
 NAMES = (".vagga/vagga.yaml", "vagga.yaml")
+LOCAL = ("vagga.local.yaml", ".vagga.local.yaml", ".vagga/local.yaml")
+"""What is not committed; the last is the strongest. One of them alone makes a project too."""
 TYPOS = (".vagga/vagga.yml", "vagga.yml")
 NOT_A_FILE = "vagga.yaml must be a file"
 KINDS = {
@@ -36,25 +43,33 @@ KINDS = {
 
 
 class Found(Record):
-    """Where the project is. `candidates`: every path that was looked at, in order, existing or not."""
+    """Where the project is. `candidates`: every path that was looked at, in order, existing or not.
+
+    `local`: where files that are not committed may be; `file` is the first of them if there is no other.
+    """
 
     directory: str
     file: str
     candidates: tuple[str, ...]
+    local: tuple[str, ...] = ()
 
 
 class Loaded(Record):
-    """A valid project and every path that it depends on: `inputs` were read, `missing` did not exist."""
+    """A valid project and every path that it depends on: `inputs` were read, `missing` did not exist.
+
+    `skipped`: every problem of the mixins that are left out.
+    """
 
     project: Project
     inputs: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    skipped: tuple[Problem, ...] = ()
 
 
 def find(cwd: str, file: str | None = None) -> Found:
     """Find the configuration upwards from the absolute path `cwd`, or take the one given by `-f`.
 
-    Source: vagga.md 2.1. The project's directory is the one that holds `vagga.yaml` or `.vagga/vagga.yaml`.
+    The project's directory is the one that holds `vagga.yaml` or `.vagga/vagga.yaml`, or else a local file.
 
     Raises:
         VaggaError: there is none, exit code 126.
@@ -65,11 +80,12 @@ def find(cwd: str, file: str | None = None) -> Found:
     typos: list[str] = []
     directory = os.path.normpath(cwd)
     while True:
-        for name in NAMES:
+        for name in (*NAMES, *LOCAL):
             path = os.path.join(directory, name)
             candidates.append(path)
             if os.path.lexists(path):
-                return Found(directory, path, tuple(candidates))
+                local = tuple(os.path.join(directory, other) for other in LOCAL)
+                return Found(directory, path, tuple(candidates), local)
         typos += [path for name in TYPOS if os.path.lexists(path := os.path.join(directory, name))]
         parent = os.path.dirname(directory)
         if parent == directory:
@@ -102,25 +118,53 @@ def read_project(found: Found, shapes: Callable[[], Shapes] = dict, environ: Map
         ConfigError: with every problem of all files.
     """
     # the parser takes 25 ms to import, and `find` above belongs to the warm start
-    from vaggapy.config.bind import bind
     from vaggapy.config.others import Others
-    from vaggapy.config.steps import builds
-    from vaggapy.config.tree import parse
 
     others = Others(found.directory)
-    problems: tuple[Problem, ...] = ()
+    merged = others.settings(environ or {})
+    problems = tuple(merged.problems)
     try:
-        settings, problems = others.settings(environ or {})
-        text = decoded(found.file, contents(found.file))
-        tree = parse(text, found.file)
-        project = bind(tree, found.directory, found.file, shapes() if builds(tree) else {}, others.look)
+        project, skipped = _bound(found, others, shapes)
     except ConfigError as error:
         raise ConfigError((*problems, *error.problems)) from None
     except MemoryError:
         raise problem(found.file, "not enough memory to read the file", "", "config-too-large") from None
     if problems:
         raise ConfigError(problems)
-    return Loaded(replace(project, settings=settings), (found.file, *others.inputs), tuple(others.missing))
+    project = replace(project, settings=merged.settings())
+    return Loaded(project, (found.file, *others.inputs), tuple(others.missing), skipped)
+
+
+def _bound(found: Found, others: Others, shapes: Callable[[], Shapes]) -> tuple[Project, tuple[Problem, ...]]:
+    """Return what all files mean together, and the problems of the mixins that are left out.
+
+    A mixin may be made by a command of the project, so one that is missing or wrong does not make the project useless:
+    it is left out, with a warning.
+
+    Raises:
+        ConfigError: with every problem, if one is in the main file.
+    """
+    from vaggapy.config.bind import bind  # imports the parser
+    from vaggapy.config.mixins import blamed, left_out  # the same
+    from vaggapy.config.steps import builds  # the same
+
+    parts = others.parts(found)
+    files = {part.file: part for part in (*parts.over, *parts.under)}
+    known = shapes() if any(builds(part.tree) for part in (parts.main, *files.values())) else {}
+    skipped: list[Problem] = list(parts.absent)
+    warnings = list(parts.absent)
+    while True:
+        try:
+            project = bind(parts.main.tree, found.directory, found.file, known, others.look, parts)
+            return replace(project, warnings=tuple(warnings)), tuple(skipped)
+        except ConfigError as error:
+            wrong = blamed(parts, error.problems)
+            if wrong.pop("", None) or not wrong or len(warnings) > MAX_WARNINGS:
+                raise ConfigError((*error.problems, *skipped)) from None
+            for file, problems in wrong.items():
+                warnings.append(left_out(files[file], problems))
+                skipped += problems
+            parts = parts.without(wrong)
 
 
 def contents(path: str) -> bytes:

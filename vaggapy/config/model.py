@@ -7,7 +7,7 @@ place in the file where messages need it. `bind.py` makes these values and nobod
 
 from __future__ import annotations
 
-from vaggapy.errors import Mark
+from vaggapy.errors import Mark, Problem
 from vaggapy.record import Record
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ MEBIBYTE = 1024 * 1024
 STOP_ON_FAILURE = "stop-on-failure"
 WAIT_ALL_SUCCESSFUL = "wait-all-successful"
 MODES = (STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL)
+PID1_MODES = ("wait", "wait-all-children", "exec")
 
 
 # --- volumes ------------------------------------------------------------------------------------------------
@@ -176,7 +177,8 @@ class Program(Record):
 
     `run` is a text for the container's shell or the words of a command line. `work_dir` empty: mirror the
     caller's directory; else a path that is joined to /work. `tcp_socket`: the text of `pass-tcp-socket`.
-    `transient`: the root can be written to, and forgets it.
+    `transient`: the root can be written to, and forgets it. `pid1mode`: when the program is over, or EXEC.
+    `external_user_id`: who `user_id` is outside, -1 for what the maps say.
     """
 
     container: str
@@ -191,6 +193,8 @@ class Program(Record):
     tcp_socket: str = ""
     accepts_arguments: bool = False
     transient: bool = False
+    pid1mode: str = "wait"
+    external_user_id: int = -1
 
 
 class Child(Record):
@@ -201,10 +205,12 @@ class Child(Record):
     program: Program
     tags: tuple[str, ...] = ()
     prerequisites: tuple[str, ...] = ()
+    banner: str = ""
+    banner_delay: int = 0
 
 
 class Command(Record):
-    """A `!Command` of `commands:`."""
+    """A `!Command` of `commands:`. `options`: the usage text that its arguments are read by, "" for none."""
 
     name: str
     mark: Mark
@@ -215,10 +221,15 @@ class Command(Record):
     aliases: tuple[str, ...] = ()
     prerequisites: tuple[str, ...] = ()
     isolate_network: bool = False
+    options: str = ""
+    symlink_name: str = ""
+    banner: str = ""
+    banner_delay: int = 0
+    expect_inotify_limit: int = 0
 
 
 class Supervise(Record):
-    """A `!Supervise` of `commands:`. `kill_unresponsive_after` in seconds."""
+    """A `!Supervise` of `commands:`. `kill_unresponsive_after` in seconds, `options` as in `Command`."""
 
     name: str
     mark: Mark
@@ -231,10 +242,18 @@ class Supervise(Record):
     aliases: tuple[str, ...] = ()
     prerequisites: tuple[str, ...] = ()
     isolate_network: bool = False
+    options: str = ""
+    symlink_name: str = ""
+    banner: str = ""
+    banner_delay: int = 0
+    expect_inotify_limit: int = 0
 
 
 class Settings(Record):
-    """What the settings files say, merged. Paths are absolute, "" where nothing is said; mirrors are URLs or ""."""
+    """What the settings files say, merged. Paths are absolute, "" where nothing is said; mirrors are URLs or "".
+
+    `external_volumes`: host paths by name. `propagate_environ`: names of variables, with `*` for anything.
+    """
 
     storage_dir: str = ""
     storage_subdir_from_env_var: str = ""
@@ -245,13 +264,27 @@ class Settings(Record):
     ubuntu_mirror: str = ""
     alpine_mirror: str = ""
     proxy_env_vars: bool = True
+    run_symlinks_as_commands: bool = True
+    version_check: bool = True
+    ubuntu_skip_locking: bool = False
+    auto_apply_sysctl: bool = False
+    environ: Mapping[str, str] = {}
+    external_volumes: Mapping[str, str] = {}
+    propagate_environ: tuple[str, ...] = ()
 
 
 class Project(Record):
-    """A whole project: where it is and what its files say. `directory` is the one seen as /work."""
+    """A whole project: where it is and what its files say. `directory` is the one seen as /work.
+
+    `warnings`: the mixins that are left out. `aliases`: the command that each stands for. `persistent`: the
+    persistent volumes of all containers and commands by name.
+    """
 
     directory: str
     file: str
     containers: Mapping[str, Container]
     commands: Mapping[str, Command | Supervise]
     settings: Settings = Settings()
+    warnings: tuple[Problem, ...] = ()
+    aliases: Mapping[str, str] = {}
+    persistent: Mapping[str, Persistent] = {}

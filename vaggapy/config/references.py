@@ -68,6 +68,26 @@ def check_initial(
                 reader.report(mark, what, remedy, "init-command")
 
 
+def persistent(
+    containers: Mapping[str, Container], commands: Mapping[str, Command | Supervise]
+) -> dict[str, Persistent]:
+    """Return every persistent volume by name.
+
+    Where one is written several times, the place that says how it is filled or whose it is counts.
+    """
+    mounted = [volume for container in containers.values() for volume in container.volumes.values()]
+    for command in commands.values():
+        programs = (command.program,) if isinstance(command, Command) else (each.program for each in command.children)
+        mounted += [volume for program in programs for volume in program.volumes.values()]
+    found: dict[str, Persistent] = {}
+    for volume in mounted:
+        if isinstance(volume, Persistent):
+            known = found.setdefault(volume.name, volume)
+            if not known.init_command and (volume.init_command or known == Persistent(known.name)):
+                found[volume.name] = volume
+    return found
+
+
 def _check_circles(reader: Reader, needs: dict[str, list[Reference]]) -> None:
     """Report each way from a container back to itself, and ways that are too long. Without recursion."""
     depths: dict[str, int] = {}

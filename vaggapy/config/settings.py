@@ -1,17 +1,18 @@
 """Trees of settings files -> `Settings`. Pure; `load.py` reads the files.
 
 Source: vagga.md 2.6. Differs: `debian-mirror` is new; `~/` is expanded in `site-settings` too; a project's own
-settings may hold `build-lock-wait`, and its `disable-auto-clean` counts.
+settings may hold all that the documentation says, and its `disable-auto-clean` counts.
 """
 
 from __future__ import annotations
 
 import re
 
-from vaggapy.config.fields import BUILT, LATER_FIELD, NO_EFFECT, Field, Fields
+from vaggapy.config.fields import BUILT, FLAG, NO_EFFECT, Field, Fields
 from vaggapy.config.model import Settings
 from vaggapy.config.tree import Mapping, is_null
 from vaggapy.config.values import Reader, Structure, clean_path
+from vaggapy.errors import Mark
 from vaggapy.record import replace
 
 TYPE_CHECKING = False
@@ -29,57 +30,71 @@ OF_PROJECT = (".vagga.settings.yaml", ".vagga/settings.yaml")
 URL = Field("URL")
 PATH = Field("absolute path or ~/PATH")
 
+ENVIRON = Field("name: text", "{}")
+VOLUMES = Field("name: path", "{}")
+PATTERNS = Field("list of patterns", "[]")
+NAME = Field("name of a variable")
+ON = Field("true or false", "true")
+UNUSED = Field("true or false", "false", NO_EFFECT)
+
 EVERYWHERE: Fields = {
     "debian-mirror": URL,
     "ubuntu-mirror": URL,
     "alpine-mirror": URL,
-    "build-lock-wait": Field("true or false", "false"),
-    "disable-auto-clean": Field("true or false", "false"),
-    "version-check": Field("true or false", "true", NO_EFFECT),
-    "ubuntu-skip-locking": LATER_FIELD,
-    "run-symlinks-as-commands": LATER_FIELD,
-    "versioned-build-dir": LATER_FIELD,
-    "environ": LATER_FIELD,
+    "environ": ENVIRON,
+    "build-lock-wait": FLAG,
+    "disable-auto-clean": FLAG,
+    "version-check": ON,
+    "run-symlinks-as-commands": ON,
+    "ubuntu-skip-locking": FLAG,
+    "versioned-build-dir": UNUSED,
+    "index-all-images": UNUSED,
+    "hard-link-identical-files": UNUSED,
+    "hard-link-between-projects": UNUSED,
 }
-PROJECT: Fields = {"shared-cache": Field("true or false", "true"), **EVERYWHERE}
+PROJECT: Fields = {"shared-cache": ON, **EVERYWHERE}
 """The keys of a project's own settings, which may come from a stranger."""
 SITE: Fields = {
     "storage-dir": PATH,
-    "storage-subdir-from-env-var": Field("name of a variable"),
+    "storage-subdir-from-env-var": NAME,
     "cache-dir": PATH,
+    "external-volumes": VOLUMES,
     **EVERYWHERE,
-    "external-volumes": LATER_FIELD,
-    "push-image-script": LATER_FIELD,
-    "auto-apply-sysctl": LATER_FIELD,
-    "index-all-images": LATER_FIELD,
-    "hard-link-identical-files": LATER_FIELD,
-    "hard-link-between-projects": LATER_FIELD,
+    "auto-apply-sysctl": FLAG,
+    "push-image-script": Field("text", "", NO_EFFECT),
 }
 """The keys of one project in the `site-settings` of a user."""
 USER: Fields = {
     **SITE,
-    "proxy-env-vars": Field("true or false", "true"),
+    "propagate-environ": PATTERNS,
+    "proxy-env-vars": ON,
     "site-settings": Field("path: settings", "{}"),
-    "propagate-environ": LATER_FIELD,
 }
 """The keys of a user's settings."""
+
+ALL: Fields = {**USER, **PROJECT}
 
 ADDRESS = re.compile(
     r"https?://([\w.%+~-]+(:[\w.%+~-]*)?@)?(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:[0-9]+)?(/[\w.@:%+~,=/-]*)?", re.ASCII
 )
 """Only what can stand in a list of sources as it is."""
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+PATTERN = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*", re.ASCII)
+VOLUME_NAME = re.compile(r"[\w@%+=:,-][\w.@%+=:,-]*", re.ASCII)
 
 
 class Merged:
-    """Settings of several files, taken in order: later ones win."""
+    """Settings of several files, taken in order: later ones win; `environ` and `external-volumes` do so by name.
+
+    `origins`: where each key was written; a name in `environ` or `external-volumes` is `KEY.NAME`.
+    """
 
     def __init__(self, directory: str, home: str) -> None:
         """Begin with the defaults. `directory` is the project's; `home` the caller's, "" if unknown."""
         self.directory = directory
         self.home = home
         self.values: dict[str, object] = {}
-        self.shared = True
+        self.origins: dict[str, Mark] = {}
         self.problems: list[Problem] = []
 
     def add(self, tree: Tree, file: str, *, of_user: bool) -> None:
@@ -97,7 +112,7 @@ class Merged:
                 what = "the project's settings"
                 root = _without_private(reader, tree.root)
                 self._take(reader, Structure(reader, root, PROJECT, what, page=PAGE), PROJECT)
-        self.problems += reader.problems
+        self.problems += {(problem.mark, problem.what): problem for problem in reader.problems}.values()
 
     def _sites(self, reader: Reader, fields: Structure) -> None:
         """Check the settings of every project, take those of this one."""
@@ -113,22 +128,53 @@ class Merged:
     def _take(self, reader: Reader, fields: Structure, table: Fields) -> None:
         """Read each key that was written."""
         for key, field in table.items():
-            if not fields.has(key) or field.state != BUILT or key == "site-settings":
+            if key == "site-settings" or not fields.has(key):
                 continue
-            node = fields.values[key]
-            value: object
-            if field.type == "true or false":
-                value = fields.flag(key)
-            elif field is URL:
-                value = _mirror(reader, node, key)
-            elif field is PATH:
-                value = self._path(reader, node, key)
+            node, before = fields.values[key], len(reader.problems)
+            if field in (ENVIRON, VOLUMES):
+                self._by_name(reader, fields, key)
+                continue
+            value = self._value(reader, fields, key, field)
+            if field is PATTERNS:
+                earlier = self.values.get(key, ())
+                value = tuple(
+                    dict.fromkeys((*(earlier if isinstance(earlier, tuple) else ()), *_patterns(reader, node)))
+                )
+            if len(reader.problems) == before:
+                self.values[key] = value
+                self.origins[key] = fields.keys[key].mark
+
+    def _by_name(self, reader: Reader, fields: Structure, key: str) -> None:
+        """Read a mapping, of which each name counts for itself."""
+        marks = {name.text: name.mark for name, _ in fields.pairs(key)}
+        found = fields.environ(key) if key == "environ" else self._volumes(reader, fields, key)
+        earlier = self.values.get(key, {})
+        self.values[key] = {**(earlier if isinstance(earlier, dict) else {}), **found}
+        self.origins.update((f"{key}.{name}", marks[name]) for name in found)
+
+    def _volumes(self, reader: Reader, fields: Structure, key: str) -> dict[str, str]:
+        """Return host paths by the name of the volume."""
+        found: dict[str, str] = {}
+        for name, node in fields.pairs(key):
+            if not VOLUME_NAME.fullmatch(name.text):
+                remedy = "letters, digits and '_-.', no '.' at its beginning"
+                reader.report(name.mark, f"bad name '{name.text}' of an external volume", remedy, "bad-name")
             else:
-                value = _variable(reader, node, key)
-            if key == "shared-cache":
-                self.shared = value is True
-            else:
-                self.values[key.replace("-", "_")] = value
+                path = self._path(reader, node, name.text)
+                if path:
+                    found[name.text] = path
+        return found
+
+    def _value(self, reader: Reader, fields: Structure, key: str, field: Field) -> object:
+        """Return one value of the type that its field says."""
+        node = fields.values[key]
+        if field.type == "true or false":
+            return fields.flag(key)
+        if field is URL:
+            return _mirror(reader, node, key)
+        if field is PATH:
+            return self._path(reader, node, key)
+        return _variable(reader, node, key) if field is NAME else () if field is PATTERNS else fields.text(key)
 
     def _path(self, reader: Reader, node: Node, key: str) -> str:
         """Return a path of the host."""
@@ -144,8 +190,8 @@ class Merged:
 
     def settings(self) -> Settings:
         """Return what all the files say together."""
-        values = dict(self.values)
-        if not self.shared:
+        values = {key.replace("-", "_"): value for key, value in self.values.items() if ALL[key].state == BUILT}
+        if not values.pop("shared_cache", True):
             values.pop("cache_dir", None)
         return replace(Settings(), **values)
 
@@ -181,3 +227,13 @@ def _variable(reader: Reader, node: Node, key: str) -> str:
     if text and not VARIABLE_NAME.fullmatch(text):
         reader.report(node.mark, f"'{text}' of '{key}' names no variable", "letters, digits and '_'", "bad-name")
     return text
+
+
+def _patterns(reader: Reader, node: Node) -> tuple[str, ...]:
+    """Return names of variables, in which `*` stands for anything."""
+    found = reader.texts(node, "'propagate-environ'")
+    for text, item in found:
+        if text and not PATTERN.fullmatch(text):
+            what = f"'{text}' of 'propagate-environ' names no variables"
+            reader.report(item.mark, what, "letters, digits, '_' and '*'", "bad-name")
+    return tuple(text for text, _ in found)

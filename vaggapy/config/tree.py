@@ -1,12 +1,12 @@
 """YAML text -> tree of nodes, each with its place. Pure; the only user of ruamel.yaml.
 
-Scalars stay the text that was written; what a text means is decided where it is used (`bind.py`). Aliases and
-merge keys are resolved here. The tree is built from the parser's events, without recursion and within limits, so
-that hostile input ends early: the parser itself keeps its state in lists, and deep input never reaches Python's
-stack.
+Scalars stay the text that was written; what a text means is decided where it is used (`bind.py`). Aliases, merge
+keys, `!*Include` and `!*Unpack` are resolved here. The tree is built from the parser's events, without recursion and
+within limits, so that hostile input ends early: the parser itself keeps its state in lists, and deep input never
+reaches Python's stack.
 
-Source: vagga.md 2.4 (the quire dialect). Differs: every kind of block text and every escape is accepted, and a
-tag ends at a bracket or comma (`[!Host]`), which YAML says and ruamel.yaml does not do.
+Source: vagga.md 2.4 (the quire dialect). Differs: every kind of block text and every escape is accepted, and a tag
+ends at a bracket or comma (`[!Host]`), which YAML says and ruamel.yaml does not do.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ from vaggapy.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
+
+    Include = Callable[[Mark, str], "Tree"]
 
 MAX_DEPTH = 100
 MAX_NODES = 30_000
-"""Keys and values of a file, those of an alias counted at each use; the parser needs 20 us for each."""
+"""Keys and values of a file, those of aliases and includes counted at each use; the parser needs 20 us for each."""
 
-PREPROCESSING = ("!*Include", "!*IncludeMap", "!*IncludeSeq", "!*Unpack")
+INCLUDE = "!*Include"
+UNPACK = "!*Unpack"
+NOT_SUPPORTED = ("!*IncludeMap", "!*IncludeSeq")
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 LINE_END = re.compile("\r\n?|\n")
 
@@ -81,36 +85,52 @@ Node = Scalar | Sequence | Mapping | Broken
 
 
 class Tree(Record):
-    """A parsed file: its root (None when it is empty or not YAML) and the problems found on the way."""
+    """A parsed file: its root (None when it is empty or not YAML) and the problems found on the way.
+
+    `size` counts its nodes, `height` their levels, with those of the files in `included`: all that are part of it.
+    """
 
     root: Node | None
     problems: tuple[Problem, ...] = ()
+    size: int = 0
+    height: int = 0
+    included: tuple[str, ...] = ()
 
 
-def parse(text: str, file: str) -> Tree:
-    """Parse `text`; `file` is the name for marks. Never raises for any text."""
+def no_include(mark: Mark, _path: str) -> Tree:
+    """Return the problem of an `!*Include` where no file can be included."""
+    what = f"'{INCLUDE}' has no place in this file"
+    return Tree(None, (Problem(mark, what, "write what the other file holds", "bad-include"),))
+
+
+def parse(text: str, file: str, include: Include = no_include) -> Tree:
+    """Parse `text`; `file` is the name for marks. Never raises for any text.
+
+    `include` returns the tree of the file that `!*Include PATH` names, at a mark; PATH is relative to the directory of
+    the mark's file and has no `..`. It raises nothing.
+    """
     odd = UNPRINTABLE.search(text)
     if odd:
         mark = place(text[: odd.start()], file)
         what = f"control character {odd.group()!r} in the file"
         return Tree(None, (Problem(mark, what, "delete it, or write it as an escape in double quotes", "not-text"),))
-    builder = _Builder(file)
+    builder = _Builder(file, include)
     try:
         builder.build(_events(text))
     except _GivenUp as stop:
         builder.problems.append(stop.problem)
-        return Tree(None, tuple(builder.problems))
+        return builder.broken()
     except MarkedYAMLError as error:
         builder.problems.append(explain(file, _complaint(error), LINE_END.split(text)))
-        return Tree(None, tuple(builder.problems))
+        return builder.broken()
     except MemoryError:
         raise
     except Exception as error:  # the parser lets ValueError, OverflowError and TypeError of odd escapes through
         mark = Mark(file, builder.last.line, builder.last.column)
         what = f"not valid YAML after this place: {str(error)[:80]}"
         builder.problems.append(Problem(mark, what, "", "yaml-syntax"))
-        return Tree(None, tuple(builder.problems))
-    return Tree(builder.root, tuple(builder.problems))
+        return builder.broken()
+    return builder.tree()
 
 
 def place(before: str, file: str) -> Mark:
@@ -186,15 +206,29 @@ class _Open:
 class _Builder:
     """Turns events into nodes and keeps what is wrong."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, include: Include) -> None:
         self.file = file
+        self.include = include
+        self.included: dict[str, None] = {}
         self.problems: list[Problem] = []
         self.root: Node | None = None
+        self.height = 0
         self.last = Mark(file)
         self.open: list[_Open] = []
         self.anchors: dict[str, tuple[Node, int, int]] = {}
         self.count = 0
         self.documents = 0
+
+    def tree(self) -> Tree:
+        """Return what was read."""
+        if self.root is not None and self.root.tag == UNPACK and not isinstance(self.root, Broken):
+            self.misplaced(self.root)
+            self.root = Broken(self.root.mark)
+        return Tree(self.root, tuple(self.problems), self.count, self.height, tuple(self.included))
+
+    def broken(self) -> Tree:
+        """Return only what is wrong."""
+        return Tree(None, tuple(self.problems), 0, 0, tuple(self.included))
 
     def build(self, events: Iterator[Any]) -> None:
         """Read every event; the root is then the node of the only document."""
@@ -202,7 +236,7 @@ class _Builder:
             mark = self.last = Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
             if isinstance(event, ScalarEvent):
                 self.spend(mark, 1)
-                self.add(self.scalar(event, mark), event.anchor or "", 1, 1)
+                self.add(*self.scalar(event, mark))
             elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
                 self.spend(mark, 1)
                 self.check_depth(mark, 1)
@@ -243,7 +277,7 @@ class _Builder:
         if anchor:
             self.anchors[anchor] = (node, size, height)
         if not self.open:
-            self.root = node
+            self.root, self.height = node, height
             return
         parent = self.open[-1]
         parent.nodes.append(node)
@@ -265,28 +299,72 @@ class _Builder:
             self.report(mark, f"unknown alias '*{name}'", remedy, "yaml-alias")
         return Broken(mark), "", 1, 1
 
-    def scalar(self, event: Any, mark: Mark) -> Node:
-        """Return the node of a single value."""
-        tag = event.tag or ""
-        if tag in PREPROCESSING:
-            return self.preprocessing(mark, tag)
+    def scalar(self, event: Any, mark: Mark) -> tuple[Node, str, int, int]:
+        """Return the node of a single value, its anchor, its size and its height."""
+        tag, anchor = event.tag or "", event.anchor or ""
         text = event.value
+        if tag == INCLUDE and not (self.open and self.open[-1].is_mapping and len(self.open[-1].nodes) % 2 == 0):
+            node, size, height = self.of_file(mark, text)
+            return node, anchor, size, height
+        if tag in NOT_SUPPORTED:
+            return self.not_supported(mark, tag), anchor, 1, 1
         if "\0" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
             self.report(mark, "text with a NUL or half a character", "take the escape away", "not-text")
-            return Broken(mark, tag)
-        return Scalar(mark, tag, text, not event.style)
+            return Broken(mark, tag), anchor, 1, 1
+        return Scalar(mark, tag, text, not event.style), anchor, 1, 1
 
-    def preprocessing(self, mark: Mark, tag: str) -> Broken:
+    def of_file(self, mark: Mark, path: str) -> tuple[Node, int, int]:
+        """Return what `!*Include` stands for, its size and its height."""
+        if not path or path.startswith("/") or ".." in path.split("/"):
+            remedy = "name a file below the directory of this one, without '..'"
+            self.report(mark, f"'{path}' cannot be included", remedy, "bad-include")
+            return Broken(mark), 1, 1
+        tree = self.include(mark, path)
+        self.included.update(dict.fromkeys(tree.included))
+        self.problems += tree.problems
+        if tree.root is None:
+            return (Broken(mark) if tree.problems else Scalar(mark, "", "")), 1, 1
+        self.spend(mark, tree.size)
+        self.check_depth(mark, tree.height)
+        return tree.root, tree.size + 1, tree.height
+
+    def not_supported(self, mark: Mark, tag: str) -> Broken:
         """Report a tag that works on the text before it gets its meaning."""
-        self.report(mark, f"tag '{tag}' is known but not available in this version", "", "not-available")
+        self.report(mark, f"tag '{tag}' is not supported", f"write '{INCLUDE} FILE' for each file", "not-available")
         return Broken(mark, tag)
+
+    def misplaced(self, node: Node) -> None:
+        """Report an `!*Unpack` that is no item of a list, or has no list."""
+        self.report(node.mark, f"'{UNPACK}' has no place here", f"write '- {UNPACK} [*name]' in a list", "bad-unpack")
+
+    def unpacked(self, nodes: list[Node]) -> list[Node]:
+        """Return the items of a list, with those of the lists that `!*Unpack` names among them."""
+        found: list[Node] = []
+        for node in nodes:
+            if node.tag != UNPACK or isinstance(node, Broken):
+                found.append(node)
+                continue
+            if not isinstance(node, Sequence):
+                self.misplaced(node)
+                continue
+            for part in node.items:
+                if isinstance(part, Sequence) and part.tag in ("", UNPACK):
+                    found += part.items
+                elif not isinstance(part, Broken) and not is_null(part):
+                    remedy = f"write '{UNPACK} [*name]' or '{UNPACK} [[one, two]]'"
+                    self.report(part.mark, f"each item of '{UNPACK}' must be a list", remedy, "bad-unpack")
+        return found
 
     def finished(self, done: _Open) -> Node:
         """Return the node of a list or mapping that is complete."""
-        if done.tag in PREPROCESSING:
-            return self.preprocessing(done.mark, done.tag)
+        if done.tag in NOT_SUPPORTED:
+            return self.not_supported(done.mark, done.tag)
+        if done.tag == INCLUDE or (done.tag == UNPACK and done.is_mapping):
+            what = f"'{done.tag}' needs " + ("the path of a file" if done.tag == INCLUDE else "a list of lists")
+            self.report(done.mark, what, "", "bad-include" if done.tag == INCLUDE else "bad-unpack")
+            return Broken(done.mark, done.tag)
         if not done.is_mapping:
-            return Sequence(done.mark, done.tag, tuple(done.nodes))
+            return Sequence(done.mark, done.tag, tuple(self.unpacked(done.nodes)))
         pairs = list(zip(done.nodes[::2], done.nodes[1::2], strict=True))
         return Mapping(done.mark, done.tag, self.entries(pairs))
 
@@ -304,6 +382,9 @@ class _Builder:
                 self.report(key.mark, what, "keep one of them", "duplicate-key")
             else:
                 own[key.text] = key
+                if value.tag == UNPACK and not isinstance(value, Broken):
+                    self.misplaced(value)
+                    value = Broken(value.mark)
                 kept.append((key, value))
         if "<<" not in own or not own["<<"].plain:
             return tuple(kept)

@@ -89,13 +89,12 @@ WORDS = {
 
 
 def _bind(reader: Reader, node: Scalar, tag: str) -> BindRO | BindRW:
-    """Return a path below /work."""
+    """Return a path below /work, or in an external volume of the settings."""
     source = reader.path(node, node.text, "source", absolute=True)
-    if source.startswith("/volumes/"):
-        reader.not_available(node.mark, f"'/volumes' as source of {tag}")
-    elif source and source != "/work" and not source.startswith("/work/"):
-        what = f"source '{source}' is not below /work"
-        reader.report(node.mark, what, "the project is at /work; see 'expose' of !Host for other paths", "bad-path")
+    if source and source != "/work" and not source.startswith(("/work/", "/volumes/")):
+        what = f"source '{source}' is neither below /work nor /volumes"
+        remedy = "the project is at /work, 'external-volumes' of the settings at /volumes/NAME"
+        reader.report(node.mark, what, remedy, "bad-path")
     return BindRO(source) if tag == "!BindRO" else BindRW(source)
 
 

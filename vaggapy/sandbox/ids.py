@@ -78,6 +78,11 @@ def nested_maps(maps: IdMaps) -> IdMaps:
     return IdMaps(identity(maps.uids), identity(maps.gids), maps.setgroups)
 
 
+def only_user(maps: IdMaps, uid: int, outside: int) -> IdMaps:
+    """Return maps in which `uid` is the only user, `outside` in the parent; unchanged if `outside` is -1."""
+    return maps if outside < 0 else IdMaps((Extent(uid, outside, 1),), maps.gids, maps.setgroups)
+
+
 def wanted_maps(uid: int, gid: int, user: str) -> IdMaps:
     """Return the widest maps that the caller may hope for; `write_maps` finds out whether it gets them."""
     if uid == 0:

@@ -12,7 +12,6 @@ Messages down: `signal` (number, whether it asks for the end), `suspend`, `resum
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import select
@@ -21,8 +20,9 @@ import sys
 from vaggapy.record import Record, pack
 from vaggapy.sandbox import linux, perform
 from vaggapy.sandbox.channel import Channel, adopt
+from vaggapy.sandbox.command import Streams, replace_self, start
 from vaggapy.sandbox.operations import Operation
-from vaggapy.sandbox.spec import INHERIT, OUTPUT, PIPES, TERMINAL, Failure, IdMaps, Program
+from vaggapy.sandbox.spec import EXEC, INHERIT, OUTPUT, PIPES, TERMINAL, WAIT_ALL, Failure, IdMaps, Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ SIGKILL = 9
 SIGCONT = 18
 SIGSTOP = 19
 SIGCHLD = 17
-HIGH_DESCRIPTOR = 16  # above everything that the command gets
 LINGER = 10  # ms between looks whether the command's group is empty, after a stop was asked for
 
 TCGETS = 0x5401
@@ -46,7 +45,6 @@ TIOCSWINSZ = 0x5414
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
 OPOST = 1
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NUMBER_SIZE = 8
 MAPPED = b"1"
 COMMAND_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
@@ -68,13 +66,6 @@ class Job(Record):
     mapped: int
     ignored: tuple[int, ...]
     descriptors: tuple[int, ...]
-
-
-class Streams(Record):
-    """Descriptors that become 0, 1, 2 (and 3) of the command; `terminal` is the one it owns, or -1."""
-
-    chosen: tuple[int, ...]
-    terminal: int = -1
 
 
 def main(job: Job, spawner: int, fork: Callable[[int], int]) -> NoReturn:
@@ -116,12 +107,14 @@ def _command(job: Job, control: Channel, wake: int, fork: Callable[[int], int]) 
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)  # as it is now, before the command may mount
     streams = _prepare_streams(job, control, null)
     _wait_while_suspended(control)
-    leader, failure = _start(job, streams, fork)
+    if job.program.first == EXEC:
+        replace_self(job, streams, control.fileno())
+    leader, failure = start(job, streams, fork)
     if failure is not None:
         return failure
     _let_go_of_streams(streams, null)
     control.send(("running",))
-    Init(control, wake, leader, streams.terminal >= 0).stay()
+    Init(control, wake, leader, streams.terminal >= 0, job.program.first == WAIT_ALL).stay()
     return None
 
 
@@ -223,178 +216,23 @@ def window_size(rows: int, columns: int) -> bytes:
     return rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(4)
 
 
-# --- the command's process --------------------------------------------------------------------------------------
-
-
-def _start(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int, Failure | None]:
-    """Start the command's process; return its pid, or why it did not come to that.
-
-    Usually by posix_spawn(3), which copies nothing of this process. A fork is for what that cannot do: other ids,
-    and a terminal whose foreground the command must be before its first instruction.
-    """
-    program = job.program
-    step = ["chdir", "", program.directory]
-    try:
-        os.chdir(program.directory)
-        if streams.terminal >= 0 or program.uid or program.gid or program.groups:
-            return _fork_command(job, streams, fork)
-        if job.maps.setgroups:
-            os.setgroups(())
-        return _spawn_command(job, streams, step), None
-    except OSError as error:
-        return -1, Failure(step[0], error.errno or 0, step[1], step[2])
-
-
-def _spawn_command(job: Job, streams: Streams, step: list[str]) -> int:
-    """Start the command in a session of its own; return its pid when it has executed."""
-    program = job.program
-    # Also a move of a descriptor onto itself counts: it clears close-on-exec.
-    moves = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams.chosen)]
-
-    def spawn(path: str) -> int:
-        return os.posix_spawn(
-            path, program.words, program.environ, file_actions=moves, setsid=True, setsigmask=(), setsigdef=job.ignored
-        )
-
-    return _execute(program, spawn, step)
-
-
-def _fork_command(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int, Failure | None]:
-    """Fork the command's process, and wait until it has executed, or not.
-
-    The report pipe closes by itself on a successful exec. It is read to its end before anything is waited for.
-    """
-    report, answer = os.pipe2(os.O_CLOEXEC)
-    placed, go = os.pipe2(os.O_CLOEXEC)
-    pid = fork(0)
-    if pid == 0:
-        os.close(go)
-        _become(job, streams, placed, answer)
-    os.close(answer)
-    os.close(placed)
-    if streams.terminal >= 0:
-        os.setpgid(pid, pid)
-        os.tcsetpgrp(streams.terminal, pid)
-    os.write(go, b"1")
-    os.close(go)
-    with open(report, "rb") as file:
-        told = file.read()
-    if not told:
-        return pid, None
-    step, number, source, target = told.decode("utf-8", "surrogateescape").split("\0")
-    return pid, Failure(step, int(number), source, target)
-
-
-def _become(job: Job, streams: Streams, placed: int, answer: int) -> NoReturn:
-    """Turn this process into the command. Only system calls; every path ends in exec or `_exit`."""
-    step = ["start", "", ""]
-    kept = fcntl.fcntl(answer, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
-    try:
-        if os.read(placed, 1):
-            _take_place(job, streams, kept, step)
-    except OSError as error:
-        told = f"{step[0]}\0{error.errno}\0{step[1]}\0{step[2]}"
-        os.write(kept, told.encode("utf-8", "surrogateescape"))
-    finally:
-        os._exit(127)
-
-
-def _take_place(job: Job, streams: Streams, kept: int, step: list[str]) -> None:
-    """Do what stands between fork and exec; `step` says where, for the report of a failure."""
-    program = job.program
-    if streams.terminal < 0:
-        os.setsid()
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR) for fd in streams.chosen]
-    for number, fd in enumerate(high):
-        os.dup2(fd, number)
-    linux.close_range(len(high), kept - 1)
-    linux.close_range(kept + 1)
-    for number in job.ignored:
-        _signal.signal(number, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    step[:] = ["setgroups", "", ",".join(map(str, program.groups))]
-    if job.maps.setgroups or program.groups:
-        os.setgroups(program.groups)
-    step[:] = ["setgid", "", str(program.gid)]
-    os.setresgid(program.gid, program.gid, program.gid)
-    step[:] = ["setuid", "", str(program.uid)]
-    os.setresuid(program.uid, program.uid, program.uid)
-
-    def execute(path: str) -> int:
-        os.execve(path, program.words, program.environ)
-
-    _execute(program, execute, step)
-
-
-def ignored_signals() -> tuple[int, ...]:
-    """Return the signals that this process ignores, and a command must not: whatever vagga was started with."""
-    numbers = range(1, linux.LAST_SIGNAL + 1)
-    return tuple(number for number in numbers if _signal.getsignal(number) == _signal.SIG_IGN)
-
-
-def _execute(program: Program, execute: Callable[[str], int], step: list[str]) -> int:
-    """Execute the program by `execute`, looked up in the PATH that it will have; relative entries do not count.
-
-    As with a shell, one that may not be executed is passed over for a later one, but remembered.
-    """
-    name = program.words[0]
-    step[:] = ["exec", name, ""]
-    places = program.environ.get("PATH", DEFAULT_PATH).split(":")
-    paths = [name] if "/" in name else [f"{place}/{name}" for place in places if place.startswith("/")]
-    refused: OSError | None = None
-    for path in paths:
-        if path is not paths[-1] and not os.path.lexists(path):
-            continue  # Each try costs a process, so a look comes first.
-        try:
-            return execute(path)
-        except (FileNotFoundError, NotADirectoryError):
-            if os.path.lexists(path):
-                step[:] = ["interpreter", path, _interpreter(path)]
-                raise
-            if path is paths[-1] and refused is None:
-                step[:] = ["exec", name if len(paths) > 1 else path, ""]
-                raise
-        except PermissionError as error:
-            if refused is None:
-                step[:] = ["exec", path, ""]
-                refused = error
-        except OSError as error:
-            lacks_room = error.errno in (errno.EAGAIN, errno.ENOMEM)  # for one more process, whatever the program
-            step[:] = ["clone", "", ""] if lacks_room else ["exec", path, ""]
-            raise
-    raise refused or FileNotFoundError(errno.ENOENT, name)
-
-
-def _interpreter(path: str) -> str:
-    """Return what an existing program needs and does not find: the target of a link, or its `#!` interpreter."""
-    if os.path.islink(path) and not os.path.exists(path):
-        return os.path.realpath(path)
-    try:
-        with open(path, "rb") as file:
-            first = file.readline(256)
-    except OSError:
-        return ""
-    words = first[2:].split()
-    name = os.fsdecode(words[0]) if first.startswith(b"#!") and words else ""
-    return os.path.realpath(name) if os.path.islink(name) else name
-
-
 # --- afterwards -------------------------------------------------------------------------------------------------
 
 
 class Init:
     """The loop of PID 1: reap everybody, pass signals on, end with the command."""
 
-    __slots__ = ("_asked", "_control", "_ended", "_leader", "_owns_terminal", "_suspended", "_wake")
+    __slots__ = ("_asked", "_control", "_ended", "_leader", "_owns_terminal", "_suspended", "_waits_for_all", "_wake")
 
-    def __init__(self, control: Channel, wake: int, leader: int, owns_terminal: bool) -> None:
-        """Watch over `leader`, the command's process and the leader of its group."""
+    def __init__(self, control: Channel, wake: int, leader: int, owns_terminal: bool, waits_for_all: bool) -> None:
+        """Watch over `leader`, the command's process and the leader of its group; or over all that it leaves."""
         self._control = control
         self._wake = wake
         self._leader = leader
         self._asked = False  # somebody asked for the end
         self._ended = False  # the command's own process is gone
         self._owns_terminal = owns_terminal
+        self._waits_for_all = waits_for_all
         self._suspended = False  # by the supervisor
 
     def stay(self) -> None:
@@ -404,7 +242,7 @@ class Init:
         watch.register(self._wake, select.POLLIN)
         self._reap()
         while not self._over():
-            for fd, _ in watch.poll(LINGER if self._ended else None):
+            for fd, _ in watch.poll(LINGER if self._ended and self._asked else None):
                 if fd == self._wake:
                     drain(fd)
                 elif not self._obey():
@@ -419,6 +257,8 @@ class Init:
         """
         if not self._ended:
             return False
+        if self._waits_for_all:
+            return not _signal_everybody(0)
         return not self._asked or not (_signal_everybody(0) if self._owns_terminal else _signal_group(self._leader, 0))
 
     def _obey(self) -> bool:

@@ -17,7 +17,7 @@ import sys
 
 from vaggapy.errors import SandboxError
 from vaggapy.record import pack, records, unpack
-from vaggapy.sandbox import channel, ids, init, linux, operations, perform, spec
+from vaggapy.sandbox import channel, command, ids, init, linux, operations, perform, spec
 from vaggapy.sandbox.channel import Channel
 from vaggapy.sandbox.operations import Operation
 from vaggapy.sandbox.spec import Failure, IdMaps, Launch, Sandbox
@@ -55,14 +55,18 @@ FACTS = (
 class Spawned:
     """Answers of the spawner to a request, as `Spawner.receive` returns them."""
 
-    __slots__ = ("failure", "number", "pid", "pidfd")
+    __slots__ = ("failure", "number", "pid", "pidfd", "status")
 
-    def __init__(self, number: int, pid: int, pidfd: int, failure: Failure | None) -> None:
-        """Keep the answer; the caller owns `pidfd` (-1 when there is a failure)."""
+    def __init__(self, number: int, pid: int, pidfd: int, failure: Failure | None, status: int = -1) -> None:
+        """Keep the answer; the caller owns `pidfd` (-1 when there is a failure).
+
+        `status`: the raw wait status of a program that was PID 1 itself (EXEC), in an answer of its own at its end.
+        """
         self.number = number
         self.pid = pid
         self.pidfd = pidfd
         self.failure = failure
+        self.status = status
 
 
 class Spawner:
@@ -113,8 +117,9 @@ class Spawner:
         received = self._channel.receive()
         if received is None:
             return None
-        (number, pid, failure), descriptors = received
-        return Spawned(number, pid, descriptors[0] if descriptors else -1, unpack(failure, SPEC_CLASSES))
+        (number, pid, failure, *status), descriptors = received
+        pidfd = descriptors[0] if descriptors else -1
+        return Spawned(number, pid, pidfd, unpack(failure, SPEC_CLASSES), *status)
 
     def stop(self) -> None:
         """Let the spawner end, with everything below it, and wait until it is gone. Once is enough."""
@@ -301,7 +306,7 @@ def _serve(end: Channel, maps: IdMaps) -> None:
         for fd, _ in watch.poll():
             if fd == wake:
                 init.drain(wake)
-                forks.reap()
+                forks.reap(end)
             elif fd == forks.asked:
                 forks.map_ids()
             elif not forks.answer(end):
@@ -328,6 +333,7 @@ class Forks:
     __slots__ = (
         "_ask",
         "_directory",
+        "_first",
         "_ignored",
         "_me",
         "_mounts",
@@ -345,9 +351,10 @@ class Forks:
         self._me = os.pidfd_open(os.getpid())
         self._mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._directory = os.open(".", os.O_PATH | os.O_CLOEXEC)
-        self._ignored = init.ignored_signals()
+        self._ignored = command.ignored_signals()
         self._templates: list[tuple[object, int, tuple[Operation, ...], bool]] = []
-        self._waiting: dict[int, tuple[int, int]] = {}
+        self._waiting: dict[int, tuple[int, int, IdMaps]] = {}
+        self._first: dict[int, int] = {}  # pid -> number of a program that is PID 1 itself
         self.asked, self._ask = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def prepare(self, sandbox: Sandbox | None) -> None:
@@ -380,24 +387,29 @@ class Forks:
     def map_ids(self) -> None:
         """Map the ids of every child that asked for it, and let it go on."""
         for number in self._numbers():
-            pid, go = self._waiting.pop(number, (0, -1))
+            pid, go, maps = self._waiting.pop(number, (0, -1, NO_IDS))
             if pid:
                 try:
-                    ids.write_directly(ids.number_in_proc(pid), self._nested)
+                    ids.write_directly(ids.number_in_proc(pid), maps)
                     told = init.MAPPED
                 except ids.MapError as error:
                     told = f"{error.step}\0{error.errno}".encode()
                 self._tell(go, told)
 
-    def reap(self) -> None:
+    def reap(self, end: Channel) -> None:
         """Reap every child that is dead. The supervisor holds pidfds, so no number is reused under it."""
         dead = set()
         try:
-            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    break
                 dead.add(pid)
+                if pid in self._first:
+                    end.send((self._first.pop(pid), 0, None, status))
         except ChildProcessError:
             pass
-        for number, (pid, go) in tuple(self._waiting.items()):
+        for number, (pid, go, _) in tuple(self._waiting.items()):
             if pid in dead:
                 del self._waiting[number]
                 os.close(go)
@@ -442,7 +454,9 @@ class Forks:
             if is_single_use:
                 self._templates = [each for each in self._templates if each[1] != template]
                 os.close(template)
-        self._waiting[number] = (pid, go)
+        self._waiting[number] = (pid, go, ids.only_user(self._nested, program.uid, program.external_uid))
+        if program.first == spec.EXEC:
+            self._first[pid] = number
         return pid
 
     def _template(self, packed: object) -> tuple[int, tuple[Operation, ...], bool]:

@@ -96,6 +96,11 @@ TERMINAL = "terminal"
 TERMINALS = "terminals"
 
 
+WAIT = "wait"
+WAIT_ALL = "wait-all-children"
+EXEC = "exec"
+
+
 class Program(Record):
     """The process to run inside, after the sandbox is made.
 
@@ -105,6 +110,8 @@ class Program(Record):
     empty).
     `rows`, `columns`: size of the terminals; `settings`: what TCGETS gave for the caller's terminal, or empty.
     `socket`: a listening socket was passed, to become descriptor 3.
+    `first`: WAIT (over with the program itself), WAIT_ALL (with the last of its processes) or EXEC (the program is
+    PID 1 itself). `external_uid`: the id of the run's namespace that `uid`, then the only one, stands for; -1: all ids.
     """
 
     words: tuple[str, ...]
@@ -118,6 +125,8 @@ class Program(Record):
     columns: int = 80
     settings: bytes = b""
     socket: bool = False
+    first: str = WAIT
+    external_uid: int = -1
 
 
 class Launch(Record):

@@ -15,10 +15,11 @@ import time
 from vaggapy.errors import ExitCode
 from vaggapy.sandbox import channel
 from vaggapy.sandbox.run import Spawned, Spawner
-from vaggapy.sandbox.spec import PIPES, TERMINAL, TERMINALS, Failure
+from vaggapy.sandbox.spec import EXEC, PIPES, TERMINAL, TERMINALS, Failure
 from vaggapy.supervise import policy
 from vaggapy.supervise.children import Live, exit_of, launch_of, why_not_started
 from vaggapy.supervise.lines import prefixes
+from vaggapy.supervise.messages import DISK_FULL, OUTER_PROC, banner_text
 from vaggapy.supervise.output import Outlet
 from vaggapy.supervise.policy import (
     CancelTimer,
@@ -51,16 +52,9 @@ else:
 KEYS_DELAY = 0.01  # seconds until the child is offered again the keys that it did not take
 MOST_REQUESTS = 8  # spawns asked for and not answered: more could fill both directions of the channel
 NARROWEST = 20  # columns of a terminal beside a long prefix
-SIGKILL = 9
+SIGKILL, SIGSTOP = 9, 19
 
-OUTER_PROC = (
-    "vagga: the outer /proc is used: a container around this one hides parts of it, so a new one is refused "
-    "(run the outer container with an unmasked /proc) [outer-proc]\n"
-)
-
-DISK_FULL = (
-    "vagga: output is lost: no space left where standard output goes (free some, the children go on) [output-lost]\n"
-)
+BANNER = "banner "
 
 
 class Loop:
@@ -124,6 +118,7 @@ class Loop:
             if self._terminal is not None:
                 self._terminal.make_raw()
             self._take_signals()
+            self._plan_banners("")
             self._feed(policy.Begin(self._now()))
             while self._code < 0:
                 self._turn()
@@ -151,7 +146,16 @@ class Loop:
         now = self._now()
         for name in [name for name, at in self._timers.items() if at <= now]:
             if self._timers.pop(name, None) is not None:
-                self._feed(policy.TimerFired(now, name))
+                if name.startswith(BANNER):
+                    self._message(banner_text(self._stage.banners[int(name.removeprefix(BANNER))]))
+                else:
+                    self._feed(policy.TimerFired(now, name))
+
+    def _plan_banners(self, child: str) -> None:
+        """Show the banners of a child, or of the stage, when it is time."""
+        for number, banner in enumerate(self._stage.banners):
+            if banner.child == child:
+                self._timers[f"{BANNER}{number}"] = self._now() + banner.delay
 
     def _feed(self, event: Event) -> None:
         """Ask the policy and do what it says."""
@@ -165,13 +169,13 @@ class Loop:
                 self._requests.append(action)
                 self._ask_for_spawns()
             case Signal(name, number):
-                self._say(name, ("signal", number, True))
+                self._say(name, ("signal", number, True), number)
             case Kill(name):
                 self._kill(name)
             case Suspend(name):
-                self._say(name, ("suspend",))
+                self._say(name, ("suspend",), SIGSTOP)
             case Resume(name):
-                self._say(name, ("resume",))
+                self._say(name, ("resume",), policy.CONT)
             case SuspendSelf():
                 self._suspend()
             case SetTimer(name, at):
@@ -244,7 +248,7 @@ class Loop:
                 for fd in self._traffic.of(live.number):
                     set_size(fd, rows, self._inner_columns(columns))
                 # These terminals control no session, so the kernel tells nobody.
-                self._say(live.name, ("signal", WINCH, False))
+                self._say(live.name, ("signal", WINCH, False), WINCH)
 
     def _inner_columns(self, columns: int) -> int:
         """Return the columns that are left beside the prefix."""
@@ -335,8 +339,11 @@ class Loop:
 
     def _use_answer(self, answer: Spawned) -> None:
         """Watch a child that is there now, or give up one that could not be made."""
-        self._asked -= 1
         live = self._live[answer.number]
+        if answer.status >= 0:
+            live.status = answer.status
+            return
+        self._asked -= 1
         if answer.failure is not None:
             self._fail(live, answer.failure)
         else:
@@ -354,6 +361,8 @@ class Loop:
         if received is None:
             if live.control is not None:
                 self._watches.remove(live.control.fileno())
+                if self._is_first(live) and live.failure is None:
+                    self._begin(live)  # Its end of the channel has closed by becoming the program.
             return False
         match received:
             case (("running",), _):
@@ -376,6 +385,7 @@ class Loop:
             live.running = True
             if self._relay is not None:
                 self._relay.ready = True
+            self._plan_banners(live.name)
             self._feed(policy.Started(self._now(), live.name, live.incarnation, live.pid))
 
     def _warn_of_outer_proc(self) -> None:
@@ -398,6 +408,9 @@ class Loop:
         """The namespace of a child is empty: take its last words, all its output, and tell the policy."""
         while self._listen(live):
             pass
+        if self._is_first(live) and live.failure is None:
+            while live.status < 0 and (answer := self._spawner.receive()) is not None:
+                self._use_answer(answer)
         self._traffic.finish(live.number)
         failure = live.failure
         if failure is not None and not live.running:
@@ -427,10 +440,19 @@ class Loop:
             os.close(live.pidfd)
             live.pidfd = -1
 
-    def _say(self, name: str, message: channel.Message) -> None:
-        control = self._names[name].control
-        if control is not None:
-            control.send(message)
+    def _say(self, name: str, message: channel.Message, number: int) -> None:
+        """Tell the PID 1 of a child; a program that is PID 1 itself gets the signal `number`."""
+        live = self._names[name]
+        if self._is_first(live) and live.running and live.pidfd >= 0:
+            try:
+                _signal.pidfd_send_signal(live.pidfd, number)
+            except ProcessLookupError:
+                pass  # It has just died by itself.
+        elif live.control is not None:
+            live.control.send(message)
+
+    def _is_first(self, live: Live) -> bool:
+        return self._plans[live.name].launch.program.first == EXEC
 
     def _kill(self, name: str) -> None:
         """Kill a child, or note that it is to be killed as soon as the spawner has it."""

@@ -24,6 +24,15 @@ from vaggapy.supervise.policy import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vaggapy.supervise.policy import Told
+    from vaggapy.supervise.stage import Banner
+
+OUTER_PROC = (
+    "vagga: the outer /proc is used: a container around this one hides parts of it, so a new one is refused "
+    "(run the outer container with an unmasked /proc) [outer-proc]\n"
+)
+DISK_FULL = (
+    "vagga: output is lost: no space left where standard output goes (free some, the children go on) [output-lost]\n"
+)
 
 # fmt: off
 _NAMES = (
@@ -45,6 +54,11 @@ def signal_name(number: int) -> str:
     if number == _RTMIN:
         return "SIGRTMIN"
     return f"SIGRTMIN+{number - _RTMIN}" if number > _RTMIN else f"SIG{number}"
+
+
+def banner_text(banner: Banner) -> str:
+    """Return a banner as it is shown: its lines, with control characters spelled out."""
+    return "".join(f"{visible(line.expandtabs())}\n" for line in banner.text.splitlines())
 
 
 def duration(seconds: float) -> str:

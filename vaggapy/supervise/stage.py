@@ -13,10 +13,19 @@ class Listen(Record):
     port: int
 
 
+class Banner(Record):
+    """Text for people, `delay` seconds after `child` was started; "" for the start of the stage."""
+
+    text: str
+    delay: int = 0
+    child: str = ""
+
+
 class ChildPlan(Record):
     """One child: what to launch, and the socket to pass to it.
 
-    `wanders`: it starts where the caller is. `container`: the name of its own.
+    `wanders`: it starts where the caller is. `container`: the name of its own. `weak`: the variables that have values
+    only because nobody has said otherwise; the root of the container may.
     """
 
     name: str
@@ -24,6 +33,7 @@ class ChildPlan(Record):
     listen: Listen | None = None
     wanders: bool = False
     container: str = ""
+    weak: tuple[str, ...] = ()
 
 
 class Stage(Record):
@@ -31,6 +41,7 @@ class Stage(Record):
 
     `single`: a `!Command`, of which little is told. `streams` as in `sandbox.spec`, the same for every child.
     `fills`: the persistent volumes that are kept if it succeeds. `prefixed`: names stand before the lines of pipes.
+    `inotify`: how many watches of files the kernel should allow, 0 for no matter.
     """
 
     name: str
@@ -42,3 +53,5 @@ class Stage(Record):
     epilog: str = ""
     fills: tuple[str, ...] = ()
     prefixed: bool = True
+    banners: tuple[Banner, ...] = ()
+    inotify: int = 0

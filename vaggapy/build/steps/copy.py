@@ -6,7 +6,7 @@ from vaggapy.build.actions import Copy as CopyFiles
 from vaggapy.build.actions import Selection
 from vaggapy.build.context import Context
 from vaggapy.build.kind import Done, Kind
-from vaggapy.build.places import in_project, is_in_project
+from vaggapy.build.places import EXTERNAL, in_project, in_volume, is_in_project
 from vaggapy.build.selections import FIELDS as SELECTING
 from vaggapy.build.selections import UNCOUNTED, selection
 from vaggapy.build.sources import KEEP, UMASK, Source, Tree, Value
@@ -15,7 +15,9 @@ from vaggapy.record import Record
 
 
 class Copy(Record):
-    """`source`: `/work/..` is the project, other paths are those of the root as the steps before left it.
+    """`source`: `/work/..` is the project, `/volumes/NAME/..` an external volume of the settings.
+
+    Other paths are those of the root as the steps before left it.
 
     Modes are made from `umask` unless permissions are preserved; owners are those of the source unless given.
     """
@@ -39,7 +41,7 @@ def act(step: Copy, context: Context) -> Done:
     Raises:
         CommandError: what is selected is not said rightly.
     """
-    source = in_project(step.source) if is_in_project(step.source) else step.source
+    source = _place(step.source) or step.source
     copy = CopyFiles(
         source,
         step.path,
@@ -56,12 +58,19 @@ def act(step: Copy, context: Context) -> Done:
 def sources(step: Copy) -> tuple[Source, ...]:
     """Return the files of the project; of the root itself, how they are selected."""
     chosen = _selection(step)
-    if not is_in_project(step.source):
+    source = _place(step.source)
+    if not source:
         return (Value("rules", "\0".join(chosen.rules or ())), Value("regex", f"{chosen.ignore}\0{chosen.include}"))
     modes = KEEP if step.preserve_permissions else UMASK
     uid, gid = step.owner_uid, step.owner_gid
-    source = in_project(step.source)
     return (Tree(source, chosen, modes, step.umask, owners=True, uid=uid, gid=gid, times=step.preserve_times),)
+
+
+def _place(source: str) -> str:
+    """Return where the build sandbox has a source of the project or of an external volume, "" for other ones."""
+    if source.startswith(EXTERNAL):
+        return in_volume(source)
+    return in_project(source) if is_in_project(source) else ""
 
 
 def _selection(step: Copy) -> Selection:
