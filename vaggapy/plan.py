@@ -204,7 +204,7 @@ def _child(
     host: Host,
 ) -> ChildPlan:
     container = project.containers[program.container]
-    environ = _environ(container, program, extra, request, host)
+    environ = _environ(project, container, program, extra, request, host)
     launched = spec.Program(
         words=_words(container, program, arguments),
         environ=environ,
@@ -252,15 +252,29 @@ def join(directory: str, path: str) -> str:
     return "/" + "/".join(parts)
 
 
+def base_environ(settings: model.Settings, host: Host) -> dict[str, str]:
+    """Return the variables that everything else wins over; nothing more of the caller's comes in by itself."""
+    environ = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
+    if settings.proxy_env_vars:
+        environ.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
+    return environ
+
+
 def _environ(
-    container: model.Container, program: Program, extra: Mapping[str, str], request: Request, host: Host
+    project: model.Project,
+    container: model.Container,
+    program: Program,
+    extra: Mapping[str, str],
+    request: Request,
+    host: Host,
 ) -> dict[str, str]:
     """Return the environment of a child; nothing of the caller's but what is named here comes in.
 
-    Later wins: PATH and HOME, proxies, the container's, the command's, `VAGGAENV_X` and `-e`, `-E`.
+    Later wins: `base_environ`, what the image and `environ-file` say, the container's, the command's, `VAGGAENV_X` and
+    `-e`, `-E`. Where an image or a file may have a say, the first two come later, by `volumes.placed`.
     """
-    environ = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
-    environ.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
+    is_late = container.host is None or container.environ_file
+    environ = {} if is_late else base_environ(project.settings, host)
     environ.update(extra)
     environ.update(container.environ)
     environ.update(program.environ)

@@ -52,9 +52,6 @@ class Defaults(Record):
     gid: int = -1
 
 
-NOTHING = Defaults()
-
-
 def mount(
     project: model.Project, container: model.Container, target: str, volume: model.Volume
 ) -> Bind | spec.Tmpfs | Overlay:
@@ -135,9 +132,17 @@ def _programs(command: Command | Supervise) -> tuple[Program, ...]:
 
 
 def persistent(project: model.Project) -> dict[str, Persistent]:
-    """Return every persistent volume of a project by name."""
+    """Return every persistent volume of a project by name. Of two descriptions the one with an `init-command` counts.
+
+    Else a command that says less would make the volume empty, and it would never be filled.
+    """
     programs = (program for command in project.commands.values() for program in _programs(command))
-    return {volume.name: volume for program in programs for volume in _persistent(project, program)}
+    places = (*(container.volumes for container in project.containers.values()), *(each.volumes for each in programs))
+    found: dict[str, Persistent] = {}
+    for volume in (volume for place in places for volume in place.values()):
+        if isinstance(volume, Persistent) and (volume.init_command or volume.name not in found):
+            found[volume.name] = volume
+    return found
 
 
 def missing_volumes(project: model.Project, volumes: frozenset[str] | None) -> frozenset[str]:
@@ -152,8 +157,9 @@ def fillers(project: model.Project, command: Command | Supervise, wanted: frozen
     """Return the commands that fill what `command` needs; none for a command that fills it itself."""
     if not wanted:
         return ()
-    needed = [volume for program in _programs(command) for volume in _persistent(project, program)]
-    names = (volume.init_command for volume in needed if volume.name in wanted)
+    known = persistent(project)
+    needed = [volume.name for program in _programs(command) for volume in _persistent(project, program)]
+    names = (known[volume].init_command for volume in needed if volume in wanted)
     return tuple(name for name in dict.fromkeys(names) if name != command.name)
 
 
@@ -170,15 +176,31 @@ def filling(stage: Stage, project: model.Project, wanted: frozenset[str]) -> Sta
     return replace(stage, children=children, fills=tuple(sorted(filled)))
 
 
+def unfilled(stages: tuple[Stage, ...], project: model.Project, there: frozenset[str]) -> Persistent | None:
+    """Return the first volume that a stage needs and no `init-command` has filled by then; None if all is well."""
+    known = persistent(project)
+    for stage in stages:
+        for name in used((stage,), VOLUME):
+            if name not in there and not name.startswith(FILLED) and known[name].init_command:
+                return known[name]
+        there |= frozenset(stage.fills)
+    return None
+
+
 # --- places -------------------------------------------------------------------------------------------------------
 
 
 def placed(
-    stage: Stage, places: Mapping[str, str], images: Mapping[str, Defaults], within: Callable[[str, str], str]
+    stage: Stage,
+    places: Mapping[str, str],
+    images: Mapping[str, Defaults],
+    base: Mapping[str, str],
+    within: Callable[[str, str], str],
 ) -> Stage:
     """Return a stage with real paths, and with what images say about their programs.
 
-    `places`: `container:NAME`, `volume:`, `cache:` and `program:` -> host path. `images`: by name of the container.
+    `places`: `container:NAME`, `volume:`, `cache:` and `program:` -> host path. `images`: by name of the container,
+    for those whose variables are not complete in the plan. `base`: the variables that images win over.
     `within(root, path)`: the host path of a path inside a root, whose links must not lead out of it.
     """
 
@@ -191,22 +213,20 @@ def placed(
                 return f"{places[kind]}/{path.removeprefix(kind)}"
         return places[PROGRAM] if path == PROGRAM else path
 
-    return replace(stage, children=tuple(_moved(_informed(child, images), real) for child in stage.children))
+    return replace(stage, children=tuple(_moved(_informed(child, images, base), real) for child in stage.children))
 
 
-def _informed(child: ChildPlan, images: Mapping[str, Defaults]) -> ChildPlan:
+def _informed(child: ChildPlan, images: Mapping[str, Defaults], base: Mapping[str, str]) -> ChildPlan:
     """Return a child with the settings of its image where vagga.yaml has none."""
-    image = images.get(child.container, NOTHING)
-    if image == NOTHING:
+    image = images.get(child.container)
+    if image is None:
         return child
     program = child.launch.program
-    ours = {"PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
-    environ = {name: value for name, value in program.environ.items() if ours.get(name) != value}
     if image.uid >= 0 and not program.uid and not program.gid:
         program = replace(program, uid=image.uid, gid=max(image.gid, 0))
     if image.directory and child.wanders:
         program = replace(program, directory=image.directory)
-    program = replace(program, environ={**ours, **dict(image.environ), **environ})
+    program = replace(program, environ={**base, **dict(image.environ), **program.environ})
     return replace(child, launch=replace(child.launch, program=program))
 
 

@@ -186,6 +186,25 @@ def directory_for(project: str, environ: dict[str, str]) -> str:
     return f"{caches}/vagga"
 
 
+def kept_for(path: str) -> str:
+    """Return the directory that an index is about or is in, "" if it is none of ours or damaged."""
+    fd = _open(os.path.dirname(path), os.path.basename(path))
+    if fd < 0:
+        return ""
+    try:
+        head = os.read(fd, 2 * WORD)
+        warm = os.read(fd, min(int.from_bytes(head[WORD:], "big"), os.fstat(fd).st_size))
+        if len(head) < 2 * WORD or binascii.crc32(warm) != int.from_bytes(head[:WORD], "big"):
+            return ""
+        first, second = marshal.loads(marshal.loads(warm)[1])[:2]  # from a file that only the caller can write
+        anchor = second[0] if first == "file" and isinstance(second, tuple) else first
+        return anchor if isinstance(anchor, str) else ""
+    except (OSError, ValueError, EOFError, TypeError, IndexError):
+        return ""
+    finally:
+        os.close(fd)
+
+
 def _name(key: bytes) -> str:
     """Return the name of an entry's file; the entry holds its key, so that a collision is only a miss."""
     return f"index-{binascii.crc32(key):08x}{binascii.crc32(key, 0x5EED):08x}"

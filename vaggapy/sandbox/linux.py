@@ -43,6 +43,8 @@ MOUNT_ATTR_RDONLY = 1
 MOUNT_ATTR_NOSUID = 2
 MOUNT_ATTR_NODEV = 4
 
+RENAME_EXCHANGE = 2
+
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -65,6 +67,7 @@ _SYS_OPENAT2 = 437
 _SYS_MOUNT_SETATTR = 442
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
+_SYS_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "riscv64": 276}
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -231,6 +234,15 @@ def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int =
         if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
             break
     _fail("openat2", path)
+
+
+def exchange(one: str, other: str) -> None:
+    """Let two paths swap what they name in one step, renameat2(2); EINVAL where the file system cannot."""
+    number = machine_number(_SYS_RENAMEAT2, "renameat2")
+    here = _long(AT_FDCWD)
+    paths = os.fsencode(one), os.fsencode(other)
+    if _syscall(_long(number), here, paths[0], here, paths[1], _ulong(RENAME_EXCHANGE)):
+        _fail("renameat2", one, other)
 
 
 def pivot_root(new: str, old: str) -> None:
