@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.builds import container, containers, remove, root, small, small_root, version, write
+from integration.builds import container, containers, remove, root, small, version, write
 from integration.runs import HOST, Project, Result
 
 __all__ = ["small"]
@@ -79,7 +79,8 @@ def test_a_part_of_the_storage_that_is_no_directory_is_refused(
             place.write_text("")
         case _:
             os.mkfifo(place)
-    for words in (("_build", "c"), ("see", "true"), ("_version_hash", "c"), ("_clean", "--everything")):
+    commands: tuple[tuple[str, ...], ...] = (("_build", "c"), ("see", "true"), ("_version_hash", "c"))
+    for words in (*commands, ("_clean", "--everything")):
         result = small.run(*words, seconds=PATIENCE)
         outside.check()
         if words[0] != "_clean":
@@ -304,7 +305,8 @@ def test_no_alias_makes_the_storage_writable(project: Project) -> None:
 
 def test_a_step_sees_nothing_of_the_worker_and_leaves_nothing_running(small: Project) -> None:
     write(
-        small, "!Sh 'test ! -e /vagga && ls / > /seen; (sleep 600 &) ; mkdir /m; mount -t tmpfs x /m && touch /m/x; true'"
+        small,
+        "!Sh 'test ! -e /vagga && ls / > /seen; (sleep 600 &); mkdir /m; mount -t tmpfs x /m && touch /m/x; true'",
     )
     result = build(small)
     assert result.code == 0, result.err
@@ -459,8 +461,7 @@ def test_names_do_not_command_the_terminal(small: Project) -> None:
     assert "\x1b" not in result.err
 
 
-def test_the_worker_is_not_led_by_a_project_that_is_a_link_to_the_roots(small: Project, outside: Outside) -> None:
-    small_root(small.directory / "other.tar")
+def test_an_archive_of_the_project_is_in_the_project(small: Project, outside: Outside) -> None:
     (small.directory / "x.tar").symlink_to(outside.path / "secret")
     write(small, "!Tar {url: ./x.tar, path: /x}")
     result = build(small)

@@ -57,7 +57,7 @@ def test_a_build_that_is_killed_leaves_the_root_before_it_and_nothing_in_the_way
         wanted = "old" if again else f"new{number}"
         write(small, *steps(wanted))
         running = small.start("_build", "c", *again, environ=environ)
-        time.sleep(dice.uniform(0.05, whole * 1.05))  # the moment is what is tested
+        time.sleep(dice.uniform(0.05, whole * 0.8))  # the moment is what is tested
         unfinished += running.process.poll() is None
         kill(running)
         running.finish()
@@ -70,7 +70,7 @@ def test_a_build_that_is_killed_leaves_the_root_before_it_and_nothing_in_the_way
         write(small, *steps(wanted))
         after = small.run("see", "cat /mark; ls / | grep -c f", environ=environ, seconds=60)
         assert (after.code, after.out) == (0, f"{wanted}\n49\n"), (number, after)
-    assert unfinished > MOMENTS / 2
+    assert unfinished > MOMENTS / 4
     write(small, *steps("last"))
     assert small.run("_build", "c", environ=environ, seconds=60).code == 0
     assert leftovers(small) == []

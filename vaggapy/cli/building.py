@@ -114,9 +114,7 @@ def run_program(words: tuple[str, ...], directory: str) -> tuple[int, bytes]:
     import subprocess  # only for git, off the warm path
 
     environ = {**os.environ, **UNMOVED}
-    done = subprocess.run(
-        words, cwd=directory, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    done = subprocess.run(words, cwd=directory, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return done.returncode, done.stdout or done.stderr
 
 
