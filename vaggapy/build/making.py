@@ -465,5 +465,10 @@ def _words(value: object) -> str:
 
 
 def _shown(words: tuple[str, ...]) -> str:
-    text = " ".join(" ".join(words[:3]).split())
+    """Return a command line as people see it: of a script, its first line."""
+    text = " ".join(words[:3])
+    if words[0] == "/bin/sh" and len(words) > 2:
+        lines = [line.strip() for line in words[2].splitlines() if line.strip()]
+        text = f"{lines[0]}{' ...' if len(lines) > 1 else ''}" if lines else "an empty script"
+    text = " ".join(text.split())
     return f"'{text[:60]}{'...' if len(text) > 60 else ''}'"

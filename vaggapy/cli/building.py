@@ -161,7 +161,9 @@ class Launcher:
             raise Interrupted(code - ExitCode.SIGNAL if code > ExitCode.SIGNAL else 2)
         why, self._why = self._why, ""
         if why:
-            raise VaggaError(why, "", "build-sandbox", ExitCode.SANDBOX)
+            what, _, name = why.rpartition(" [")
+            # A step gets its variables by a step, not by a key of a command.
+            raise VaggaError(what.replace("`environ`", "`!Env`"), "", name.rstrip("]"), ExitCode.SANDBOX)
         return code
 
     def apart(self, function: Callable[[], bytes]) -> bytes:

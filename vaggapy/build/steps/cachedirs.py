@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 class CacheDirs(Record):
     """`directories`: path inside -> name in the cache, which all containers and projects share."""
 
