@@ -161,9 +161,9 @@ class Launcher:
             raise Interrupted(code - ExitCode.SIGNAL if code > ExitCode.SIGNAL else 2)
         why, self._why = self._why, ""
         if why:
-            what, _, name = why.rpartition(" [")
+            what, _, name = why.removesuffix("]").rpartition(" [")
             # A step gets its variables by a step, not by a key of a command.
-            raise VaggaError(what.replace("`environ`", "`!Env`"), "", name.rstrip("]"), ExitCode.SANDBOX)
+            raise VaggaError(what.replace("`environ`", "`!Env`"), "", name, ExitCode.SANDBOX)
         return code
 
     def apart(self, function: Callable[[], bytes]) -> bytes:
