@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from builds import build_lines
+from inputs import input_lines
 from measure import Bench, Line, MissingError, working_directory
 from report import render, replace_section
 from stacks import idle_lines, kill_lines, output_lines, spawn_lines, start_many_lines, stop_lines
@@ -26,6 +28,8 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "stop": stop_lines,
     "output": output_lines,
     "idle": idle_lines,
+    "inputs": input_lines,
+    "builds": build_lines,
 }
 USUAL, QUICK = 40, 6
 

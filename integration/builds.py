@@ -17,10 +17,10 @@ import pytest
 
 from integration.runs import Project, need
 
-APPLETS = (
-    "cat chmod chown cp dd echo env false find grep head id kill ln ls mkdir mkfifo mv printf ps readlink rm seq "
-    "sh sleep stat tail touch tr true wc yes"
-).split()
+APPLETS = """
+cat chmod chown cp dd echo env false find grep head id kill ln ls mkdir mkfifo mv printf ps readlink rm seq
+sh sleep stat tail touch tr true wc yes
+"""
 BUSYBOX = next((path for path in (shutil.which("busybox"), "/bin/busybox") if path and os.path.exists(path)), "")
 ROOT = "!Tar {url: ./root.tar}"
 COMMANDS = "  see: !Command {container: c, run: [/bin/sh, -c, 'eval \"$@\"', --]}\n"
@@ -37,7 +37,7 @@ def small_root(path: Path) -> None:
         program.mode, program.size = 0o755, os.path.getsize(BUSYBOX)
         with open(BUSYBOX, "rb") as file:
             tar.addfile(program, file)
-        for applet in APPLETS:
+        for applet in APPLETS.split():
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
@@ -123,8 +123,6 @@ def content(top: Path) -> dict[str, tuple[object, ...]]:
             times = 0 if stat.S_ISDIR(kind) else status.st_mtime_ns
             names = [] if stat.S_ISLNK(kind) else [n for n in os.listxattr(path) if not n.startswith(OVERLAY)]
             attributes = [(each, os.getxattr(path, each)) for each in sorted(names)]
-            twin = groups.setdefault((status.st_dev, status.st_ino), relative)
-            found[relative] = (
-                status.st_mode, status.st_uid, status.st_gid, what, attributes, times, "" if stat.S_ISDIR(kind) else twin
-            )  # fmt: skip
+            twin = "" if stat.S_ISDIR(kind) else groups.setdefault((status.st_dev, status.st_ino), relative)
+            found[relative] = (status.st_mode, status.st_uid, status.st_gid, what, attributes, times, twin)
     return found

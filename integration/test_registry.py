@@ -306,10 +306,7 @@ def test_a_container_of_an_image_runs_again_without_its_registry(
     assert (ran.out, ran.code) == (SHOWN, 0), ran.err
 
 
-LATER = pytest.mark.xfail(reason="--force does not ask the registry again", strict=True)
-
-
-@pytest.mark.parametrize("flag", [pytest.param("--force", marks=LATER), "--no-cache"])
+@pytest.mark.parametrize("flag", ["--force", "--no-cache"])
 def test_a_tag_that_was_moved_counts_once_it_is_asked_again(
     project: Project, registry: Registry, bootable: Made, tmp_path: Path, flag: str
 ) -> None:

@@ -62,6 +62,7 @@ PURE = [
     "build.apk",
     "build.apt",
     "build.archives",
+    "build.clean",
     "build.bootstrap",
     "build.context",
     "build.finish",

@@ -105,7 +105,7 @@ def test_the_map_of_the_code_is_short_and_names_files_and_functions_that_exist()
 # --- names of errors ----------------------------------------------------------------------------------------
 
 # Callable -> (where its `name` stands among the arguments, the keyword it also goes by).
-FAMILY = {"VaggaError": (2, "name"), "Problem": (3, "name"), "one_line": (2, "name")}
+FAMILY = {"VaggaError": (2, "name"), "StepError": (2, "name"), "Problem": (3, "name"), "one_line": (2, "name")}
 
 
 class Source(NamedTuple):

@@ -181,6 +181,12 @@ def _place(found: Found) -> str:
     return f"{caches}/vagga/{_hash(key):016x}"
 
 
+def kept_for(path: str) -> str:
+    """Return the project's directory that an entry is for, "" if it is none of ours or damaged."""
+    entry = _read_entry(path)
+    return entry[1] if entry is not None and isinstance(entry[1], str) else ""
+
+
 def _hash(data: bytes) -> int:
     """Return the 64-bit FNV-1a; the entry names its project, so that a collision is only a miss."""
     value = 0xCBF29CE484222325

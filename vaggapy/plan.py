@@ -230,7 +230,7 @@ def _child(
     host: Host,
 ) -> ChildPlan:
     container = project.containers[program.container]
-    environ, weak = _environ(project.settings, container, program, extra, request, host)
+    environ = _environ(project, container, program, extra, request, host)
     launched = spec.Program(
         words=_words(container, program, arguments),
         environ=environ,
@@ -248,7 +248,7 @@ def _child(
     root = _root(container, host, request.writable or program.transient)
     sandbox = Sandbox(root, project.directory, _mounts(project, container, program, host))
     listen = listen_address(program.tcp_socket)
-    return ChildPlan(name, Launch(sandbox, launched), listen, not program.work_dir, container.name, weak)
+    return ChildPlan(name, Launch(sandbox, launched), listen, not program.work_dir, container.name)
 
 
 def _words(container: model.Container, program: Program, arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -280,28 +280,36 @@ def join(directory: str, path: str) -> str:
     return "/" + "/".join(parts)
 
 
+def base_environ(settings: model.Settings, host: Host) -> dict[str, str]:
+    """Return the variables that everything else wins over; nothing more of the caller's comes in by itself."""
+    environ = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
+    if settings.proxy_env_vars:
+        environ.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
+    return environ
+
+
 def _environ(
-    settings: model.Settings,
+    project: model.Project,
     container: model.Container,
     program: Program,
     extra: Mapping[str, str],
     request: Request,
     host: Host,
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the environment of a child, and the names in it that the root of the container may say otherwise.
+) -> dict[str, str]:
+    """Return the environment of a child; nothing of the caller's but what is named here comes in.
 
-    Nothing of the caller's but what is named here comes in. Later wins: PATH and HOME, proxies, the names of command
-    and child, (the image, `environ-file`), the container's, the command's, what settings propagate, those that they
-    set, `VAGGAENV_X`, `-e`, `-E`, `options`.
+    Later wins: `base_environ`, what the image and `environ-file` say, the container's, the command's, what settings
+    propagate, those that they set, `VAGGAENV_X`, `-e`, `-E`, `options`. Where an image or a file may have a say, the
+    first two come later, by `volumes.placed`.
     """
-    weak = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
-    if settings.proxy_env_vars:
-        weak.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
-    weak.update(extra)
-    environ = {**container.environ, **program.environ}
-    for pattern in settings.propagate_environ:
+    is_late = container.host is None or container.environ_file
+    environ = {} if is_late else base_environ(project.settings, host)
+    environ.update(extra)
+    environ.update(container.environ)
+    environ.update(program.environ)
+    for pattern in project.settings.propagate_environ:
         environ.update((name, value) for name, value in host.environ.items() if matches(pattern, name))
-    environ.update(settings.environ)
+    environ.update(project.settings.environ)
     for name, value in host.environ.items():
         passed = name.removeprefix(PASSED)
         if passed and passed != name and passed not in request.removed:
@@ -309,7 +317,7 @@ def _environ(
     environ.update((name, host.environ.get(name, "")) for name in request.copied)
     environ.update(request.environ)
     environ.update(request.variables)
-    return {**weak, **environ}, tuple(name for name in weak if name not in environ)
+    return environ
 
 
 def matches(pattern: str, name: str) -> bool:

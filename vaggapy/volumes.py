@@ -51,9 +51,6 @@ class Defaults(Record):
     gid: int = -1
 
 
-NOTHING = Defaults()
-
-
 def mount(
     project: model.Project, container: model.Container, target: str, volume: model.Volume
 ) -> Bind | spec.Tmpfs | Overlay:
@@ -181,15 +178,31 @@ def filling(stage: Stage, project: model.Project, wanted: frozenset[str]) -> Sta
     return replace(stage, children=children, fills=tuple(sorted(filled)))
 
 
+def unfilled(stages: tuple[Stage, ...], project: model.Project, there: frozenset[str]) -> Persistent | None:
+    """Return the first volume that a stage needs and no `init-command` has filled by then; None if all is well."""
+    known = project.persistent
+    for stage in stages:
+        for name in used((stage,), VOLUME):
+            if name not in there and not name.startswith(FILLED) and known[name].init_command:
+                return known[name]
+        there |= frozenset(stage.fills)
+    return None
+
+
 # --- places -------------------------------------------------------------------------------------------------------
 
 
 def placed(
-    stage: Stage, places: Mapping[str, str], images: Mapping[str, Defaults], within: Callable[[str, str], str]
+    stage: Stage,
+    places: Mapping[str, str],
+    images: Mapping[str, Defaults],
+    base: Mapping[str, str],
+    within: Callable[[str, str], str],
 ) -> Stage:
     """Return a stage with real paths, and with what images say about their programs.
 
-    `places`: `container:NAME`, `volume:`, `cache:` and `program:` -> host path. `images`: by name of the container.
+    `places`: `container:NAME`, `volume:`, `cache:` and `program:` -> host path. `images`: by name of the container,
+    for those whose variables are not complete in the plan. `base`: the variables that images win over.
     `within(root, path)`: the host path of a path inside a root, whose links must not lead out of it.
     """
 
@@ -202,21 +215,20 @@ def placed(
                 return f"{places[kind]}/{path.removeprefix(kind)}"
         return places[PROGRAM] if path == PROGRAM else path
 
-    return replace(stage, children=tuple(_moved(_informed(child, images), real) for child in stage.children))
+    return replace(stage, children=tuple(_moved(_informed(child, images, base), real) for child in stage.children))
 
 
-def _informed(child: ChildPlan, images: Mapping[str, Defaults]) -> ChildPlan:
+def _informed(child: ChildPlan, images: Mapping[str, Defaults], base: Mapping[str, str]) -> ChildPlan:
     """Return a child with the settings of its image where vagga.yaml has none."""
-    image = images.get(child.container, NOTHING)
-    if image == NOTHING:
+    image = images.get(child.container)
+    if image is None:
         return child
     program = child.launch.program
-    environ = {name: value for name, value in program.environ.items() if name not in child.weak}
     if image.uid >= 0 and not program.uid and not program.gid:
         program = replace(program, uid=image.uid, gid=max(image.gid, 0))
     if image.directory and child.wanders:
         program = replace(program, directory=image.directory)
-    program = replace(program, environ={**program.environ, **dict(image.environ), **environ})
+    program = replace(program, environ={**base, **dict(image.environ), **program.environ})
     return replace(child, launch=replace(child.launch, program=program))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vaggapy.build.index import SETTLED, Index, clock, directory_for, pack_rows, stat_many, stat_row
+from vaggapy.build.index import SETTLED, Index, clock, directory_for, pack_rows
+from vaggapy.sandbox.linux import stat_many, stat_row
 
 KEY, DIGEST = b"key", b"d" * 32
 LATER = SETTLED + 10**9
@@ -144,16 +145,12 @@ def test_a_file_that_others_can_write_is_not_read(made: Made) -> None:
     assert made.known() is None
 
 
-def test_half_of_a_large_tree_can_be_looked_at_elsewhere(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaggapy.build.index.MANY", 2)
-    monkeypatch.setattr("vaggapy.build.index.CHUNK", 1)
+def test_a_tree_larger_than_one_piece_is_looked_at_whole(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaggapy.sandbox.linux.STAT_AT_ONCE", 2)
     made.keep(later())
-    shared = Index(str(made.caches / "vagga"), later, lambda function: function)
-    assert made.known(shared) == DIGEST
-    failed = Index(str(made.caches / "vagga"), later, lambda _: lambda: b"")
-    assert made.known(failed) is None
+    assert made.known() == DIGEST
     (made.tree / "sub" / "new").touch()
-    assert made.known(shared) is None
+    assert made.known() is None
 
 
 def test_the_place_is_the_users_cache_but_never_in_the_project() -> None:

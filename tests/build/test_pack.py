@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import zstandard
 from vaggapy.build import pack
 from vaggapy.errors import VaggaError
 
-DECOMPRESS = {
+DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     "gz": gzip.decompress,
     "bz2": bz2.decompress,

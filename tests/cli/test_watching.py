@@ -6,7 +6,9 @@ import pytest
 
 from vaggapy.cli.watching import MOST, Advice, advise, remedy, run_program
 
-WARNED = "c wants to watch {wanted} files, the limit of this machine is 100 (run: sudo sysctl {setting}) [inotify-limit]"
+WARNED = (
+    "c wants to watch {wanted} files, the limit of this machine is 100 (run: sudo sysctl {setting}) [inotify-limit]"
+)
 
 
 def warning(wanted: int) -> Advice:

@@ -65,7 +65,7 @@ def test_a_volume_replaces_a_private_place(place: str, read_only: bool) -> None:
     assert targets(found, ops.Seal) == ([place] if read_only else [])
     bound = Sandbox(PLAIN.root, PLAIN.project, (Bind("/srv/project/x", place),))
     assert place not in targets(ops.private(bound), ops.Memory)
-    assert ops.Tree("/srv/project/x", place, True) in ops.template(bound)
+    assert ops.Tree("/srv/project/x", place, True, within="/srv/project") in ops.template(bound)
 
 
 def test_a_project_at_a_private_place_is_staged_and_bound_by_each_child() -> None:

@@ -14,6 +14,7 @@ from vaggapy.build.places import EXTERNAL, PROJECT, in_project, in_volume
 from vaggapy.build.sources import FileContent, Source, Value
 from vaggapy.record import Record
 
+GIT_SCHEMES = ("http", "https", "git", "ssh")
 SCHEMES = ("http://", "https://")
 TEMPORARY = "/tmp"
 INSTALL = "./configure --prefix=/usr\nmake\nmake install\n"
@@ -90,6 +91,22 @@ def unpacked(url: str, sha256: str, path: str, form: str, subdir: str, keep_owne
     return (*found.actions, Unpack(found.source, path, form, subdir, keep_owners))
 
 
+def _check_git_url(url: str) -> None:
+    """Refuse what git would take for a repository of this machine outside of the project.
+
+    Raises:
+        CommandError: with what to write.
+    """
+    scheme, mark, _ = url.partition("://")
+    there = scheme.lower() in GIT_SCHEMES if mark else ":" in url.partition("/")[0]
+    if not url.startswith(".") and not there:
+        raise StepError(
+            f"url {without_credentials(url)!r} is neither an address nor a directory of the project",
+            "write https://.., ssh://.., HOST:PATH or ./PATH",
+            "build-url",
+        )
+
+
 def git_files(url: str, revision: str, branch: str, path: str) -> tuple[Action, ...]:
     """Return what it takes to have the files of a git repository below `path`, without `.git`.
 
@@ -98,5 +115,6 @@ def git_files(url: str, revision: str, branch: str, path: str) -> tuple[Action, 
     """
     if revision and branch:
         raise StepError("both 'revision' and 'branch' are given", "keep one of them", "build-values")
+    _check_git_url(url)
     fetch = FetchGit(f".{in_project(url).removeprefix(PROJECT)}" if url.startswith(".") else url, revision, branch)
     return (fetch, Unpack(git_tree(fetch), path))

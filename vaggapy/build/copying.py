@@ -16,12 +16,12 @@ import stat
 import sys
 
 from vaggapy.build.actions import ROOTS, VOLUMES
-from vaggapy.build.index import stat_row
 from vaggapy.build.inputs import BENEATH, IN_ROOT, READ, WORK, counted_mode
 from vaggapy.build.sources import KEEP, UMASK
 from vaggapy.build.walk import HERE, LINK, OPEN, OTHER, kind_of, walk
 from vaggapy.errors import CommandError
 from vaggapy.sandbox import linux
+from vaggapy.sandbox.linux import stat_row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,10 +14,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
 
+from vaggapy.build import trust
 from vaggapy.build.filelock import locked
 from vaggapy.build.names import GIT, GIT_LOCKS, GIT_TREES, HEXADECIMAL, git_name, git_tree_name, without_credentials
+from vaggapy.build.trust import inner_directory
 from vaggapy.errors import CommandError
 from vaggapy.record import Record
 
@@ -34,6 +37,29 @@ PROTOCOLS = "file:git:http:https:ssh"
 ATTRIBUTES = "* -export-ignore -export-subst\n"
 ADVICE = "fatal: Could not read from remote repository."
 FOREIGN = "dubious ownership in repository at "
+OWN_FILES = {
+    "config": "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n",
+    "info/attributes": ATTRIBUTES,
+}
+KNOWN = {
+    ".": {
+        *("HEAD", "config", "description", "FETCH_HEAD", "ORIG_HEAD", "packed-refs", "packed-refs.lock", "objects"),
+        *(
+            "refs",
+            "info",
+            "gc.log",
+            "gc.pid",
+            "HEAD.lock",
+            "gc.log.lock",
+            "gc.pid.lock",
+            "shallow.lock",
+            "packed-refs.new",
+        ),
+    },
+    "info": {"attributes", "exclude", "refs", "refs.lock"},
+    "objects/info": {"packs", "commit-graph", "commit-graphs", "commit-graph.lock"},
+}
+"""What may be in directories of a repository; in all others, anything."""
 FIRST_FREE = 10
 """The shell script below uses descriptors of one digit."""
 GUARD = """exec 3<&0 </dev/null
@@ -141,6 +167,7 @@ def environment(environ: Mapping[str, str], neutral: bool) -> dict[str, str]:
         GIT_ASKPASS="",  # Set and empty: SSH_ASKPASS is not tried either.
         SSH_ASKPASS_REQUIRE="never",
         GIT_ALLOW_PROTOCOL=PROTOCOLS,
+        GIT_NO_LAZY_FETCH="1",
     )
     for ours, gits in (("SSL_CERT_FILE", "GIT_SSL_CAINFO"), ("SSL_CERT_DIR", "GIT_SSL_CAPATH")):
         if environ.get(ours):
@@ -169,6 +196,70 @@ def check(git: FetchGit) -> None:
         raise CommandError("url '': no url of git", "write where to clone from", "git-name")
 
 
+# --- what git believes ------------------------------------------------------------------------------------------
+
+
+def is_own(repository: str) -> bool:
+    """Return whether a repository of the cache is as we make them.
+
+    Git runs what the settings of a repository say, and takes objects from where it is told; and a project may come
+    with a cache in its `.vagga`.
+    """
+    if not trust.is_directory(repository):
+        return False
+    for place, directories, files in os.walk(repository):
+        inner = os.path.relpath(place, repository)
+        if not {*directories, *files} <= KNOWN.get(inner, {*directories, *files}):
+            return False
+        for name in (*directories, *files):
+            kind = stat.S_IFMT(os.lstat(os.path.join(place, name)).st_mode)
+            if kind not in (stat.S_IFDIR, stat.S_IFREG):
+                return False
+    return all(trust.read(f"{repository}/{name}") == text for name, text in OWN_FILES.items())
+
+
+def _remove(path: str) -> None:
+    """Remove what has a name in the cache, whatever it is; a link itself."""
+    if trust.is_directory(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def check_local(url: str, project: str) -> None:
+    """See that a repository of the project takes nothing from outside of it. Other addresses are not looked at.
+
+    Raises:
+        CommandError: with what leads out.
+    """
+    if not url.startswith("."):
+        return
+    top = os.path.realpath(project)
+    place = os.path.normpath(os.path.join(project, url))
+    waiting = [f"{place}{suffix}" for suffix in ("", "/.git", ".git", ".git/.git")]  # where git looks, too
+    seen: set[str] = set()
+    while waiting:
+        path = os.path.realpath(waiting.pop())
+        if path in seen or not os.path.lexists(path):
+            continue
+        seen.add(path)
+        if path != top and not path.startswith(f"{top}/"):
+            raise CommandError(
+                f"url {url!r}: the repository leads to {path}", "clone it into the project", "git-outside"
+            )
+        if os.path.isfile(path):
+            waiting += [os.path.join(os.path.dirname(path), each) for each in _gitdirs(trust.read(path))]
+        else:
+            waiting += [f"{path}/{name}" for name in ("objects", "refs", "packed-refs", "HEAD", "objects/pack")]
+            waiting += [os.path.join(path, each) for each in trust.read(f"{path}/commondir").splitlines()]
+            others = trust.read(f"{path}/info/alternates") if os.path.basename(path) == "objects" else ""
+            waiting += [os.path.join(path, each) for each in others.splitlines()]
+
+
+def _gitdirs(text: str) -> list[str]:
+    return [text.removeprefix("gitdir:").strip()] if text.startswith("gitdir:") else []
+
+
 # --- calls --------------------------------------------------------------------------------------------------------
 
 
@@ -182,14 +273,16 @@ def have_tree(git: FetchGit, cache: str, directory: str, say: Callable[[str], No
         CommandError: with what git said last.
     """
     check(git)
+    check_local(git.url, directory)
     cache = os.path.abspath(cache)  # git works in another directory
     target = os.path.join(cache, git_tree_name(git))
     if is_whole_revision(git.revision) and os.path.exists(target):
         return target
     name = git_name(git.url)
     try:
+        os.makedirs(cache, exist_ok=True)
         for made in (GIT, GIT_TREES, GIT_LOCKS):
-            os.makedirs(os.path.join(cache, made), exist_ok=True)
+            inner_directory(cache, made)
         lock = os.path.join(cache, GIT_LOCKS, name)
         with locked(lock, lambda: say(f"{name}: another process fetches it, waiting")) as held:
             repository = Repository(os.path.join(cache, GIT, name), git, directory, held)
@@ -219,13 +312,15 @@ class Repository:
 
     def prepare(self) -> None:
         """Make the repository if there is none; remove what a killed git has left in it."""
-        if not os.path.isdir(self.path):
+        if not is_own(self.path):
+            _remove(self.path)
             new = f"{os.path.dirname(self.path)}/.new-{os.path.basename(self.path)}"
-            shutil.rmtree(new, ignore_errors=True)
+            _remove(new)
             self._must(create(new), neutral=True)
             os.makedirs(f"{new}/info", exist_ok=True)
-            with open(f"{new}/info/attributes", "w", encoding="ascii") as file:
-                file.write(ATTRIBUTES)
+            for name, text in OWN_FILES.items():
+                with open(trust.create(f"{new}/{name}"), "w", encoding="ascii") as file:
+                    file.write(text)
             os.rename(new, self.path)
         for place, directories, files in os.walk(self.path):
             if place == self.path:
@@ -256,6 +351,7 @@ class Repository:
     def archive(self, commit: str, target: str) -> None:
         """Write the archive, which gets its name when it is whole."""
         new = f"{target}.new"
+        _remove(new)
         self._must(archive(self.path, commit, new), neutral=True)
         os.rename(new, target)
 

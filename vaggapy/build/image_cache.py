@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from vaggapy.build.images.manifest import Descriptor, Layer, Platform
 from vaggapy.build.images.reference import SHA256, is_digest, record_name
+from vaggapy.build.trust import create
 from vaggapy.errors import CommandError
 from vaggapy.record import Record
 
@@ -112,7 +113,7 @@ def write_image(cache: str, image: Image) -> None:
         path = f"{_references(cache)}/{record_name(reference)}"
         temporary = f"{path}.{os.getpid()}.new"
         try:
-            with open(temporary, "w", encoding="ascii") as file:
+            with open(create(temporary), "w", encoding="ascii") as file:
                 json.dump(document, file)
             os.rename(temporary, path)
         except BaseException:

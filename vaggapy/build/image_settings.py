@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from vaggapy.build.image_cache import read_image
 from vaggapy.build.images.manifest import defaults, platform
 from vaggapy.build.images.reference import parse
 from vaggapy.errors import CommandError
+from vaggapy.sandbox import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 
 VARIABLE = "environ "
+INSIDE = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS
+LARGEST = 4 << 20
 
 
 def settings(step: Step, cache: str, machine: Machine) -> dict[str, str]:
@@ -43,14 +47,14 @@ def with_ids(settings: dict[str, str], root: str, container: str) -> dict[str, s
     if not settings.get("user"):
         return settings
     user, _, group = settings["user"].partition(":")
-    uid, own = _entry(user, f"{root}/etc/passwd", container)
-    gid = _entry(group, f"{root}/etc/group", container)[0] if group else own
+    uid, own = _entry(user, root, "etc/passwd", container)
+    gid = _entry(group, root, "etc/group", container)[0] if group else own
     return {**settings, "uid": uid, "gid": gid}
 
 
-def _entry(name: str, path: str, container: str) -> tuple[str, str]:
+def _entry(name: str, root: str, path: str, container: str) -> tuple[str, str]:
     """Return the id of a user or group, and the fourth field of its line: a user's group."""
-    for line in _lines(path):
+    for line in _lines(root, path):
         fields = line.split(":")
         if len(fields) > 3 and name in (fields[0], fields[2]) and fields[2].isdigit():
             return fields[2], fields[3] if fields[3].isdigit() else "0"
@@ -63,11 +67,14 @@ def _entry(name: str, path: str, container: str) -> tuple[str, str]:
     )
 
 
-def _lines(path: str) -> list[str]:
-    """Return the lines of a file of the image, none where it is not a plain file: a link could lead anywhere."""
+def _lines(root: str, path: str) -> list[str]:
+    """Return the lines of a file of the image, none where it is not a plain file; links stay in the image."""
+    top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = linux.openat2(top, path, os.O_RDONLY | os.O_NONBLOCK, resolve=INSIDE)
     except OSError:
         return []
+    finally:
+        os.close(top)
     with open(fd, encoding="utf-8", errors="replace") as file:
-        return file.read().splitlines()
+        return file.read(LARGEST).splitlines() if stat.S_ISREG(os.fstat(fd).st_mode) else []

@@ -12,16 +12,15 @@ same over the next change. Nor is any file that is not the caller's alone. Any d
 from __future__ import annotations
 
 import binascii
-import io
 import marshal
 import os
 import stat
 import sys
 import time
-from _functools import partial  # type: ignore[import-not-found]  # `functools` itself costs 2 ms
-from operator import attrgetter
+from array import array
 
 from vaggapy import __version__
+from vaggapy.sandbox import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,19 +28,15 @@ if TYPE_CHECKING:
 
     Row = tuple[int, ...]
     Items = list[tuple[bytes, Row, bytes]]
-    Start = Callable[[Callable[[], bytes]], Callable[[], bytes]]
 
 IDENTITY = (__version__, sys.hexversion, sys.implementation.name, "trees 1")
 SETTLED = 2 * 10**9
 """Nanoseconds after which a time is trusted to tell the next change."""
 DIGEST = 32
 NOTHING = bytes(DIGEST)
-UNKNOWN: Row = (0,) * 5
+UNKNOWN: Row = (0,) * linux.STAT_COLUMNS
 WORD = 8
-CHUNK = 1024
-"""Rows that are in memory at once as Python's numbers."""
-MANY = 8192
-"""Paths from which on it pays to share the work with a second process."""
+NANO = 10**9
 
 
 def clock() -> int:
@@ -52,10 +47,9 @@ def clock() -> int:
 class Index:
     """The indexes of one user. Without a directory nothing is known and nothing kept."""
 
-    def __init__(self, directory: str = "", now: Callable[[], int] = clock, start: Start | None = None) -> None:
-        """Keep where the files are, the clock, and what starts a function in a process of its own, if there is one."""
+    def __init__(self, directory: str = "", now: Callable[[], int] = clock) -> None:
+        """Keep where the files are, and the clock."""
         self._directory = directory
-        self._start = start
         self.now = now
 
     def known(self, key: bytes, top: int) -> bytes | None:
@@ -63,16 +57,8 @@ class Index:
         entry = self._read(key)
         if entry is None:
             return None
-        digest, paths, rows = entry[:3]
-        if self._start is None or len(paths) < MANY:
-            return digest if stat_many(top, paths) == rows else None
-        half = len(paths) // 2 // CHUNK * CHUNK
-        answer = self._start(lambda: stat_many(top, paths[half:]) or b"")
-        try:
-            first = stat_many(top, paths[:half])
-        finally:
-            second = answer()
-        return digest if first is not None and second and first + second == rows else None
+        digest, paths, columns = entry[:3]
+        return digest if linux.stat_many(top, paths) == columns else None
 
     def before(self, key: bytes) -> dict[bytes, tuple[Row, bytes]]:
         """Return what each path was when the tree was looked at the last time, and the digest of its content."""
@@ -81,8 +67,6 @@ class Index:
             return {}
         _, paths, columns, contents = entry
         rows = unpack_rows(columns)
-        if len(rows) != len(paths):
-            return {}
         return {
             path: (rows[count], contents[count * DIGEST : (count + 1) * DIGEST])
             for count, path in enumerate(paths)
@@ -122,6 +106,8 @@ class Index:
                 return None
             _, _, digest, joined, width, checks = entry
             paths = joined.split(b"\0")
+            if width != len(paths) * linux.STAT_COLUMNS * WORD:
+                return None
             columns = os.read(fd, width)
             contents = os.read(fd, len(paths) * DIGEST) if whole else b""
         except (OSError, ValueError, EOFError, TypeError):
@@ -136,39 +122,29 @@ class Index:
 # --- rows: what lstat says, as numbers ----------------------------------------------------------------------------
 
 
-stat_row: Callable[[os.stat_result], Row] = attrgetter("st_mode", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
-
-
 def _latest(row: Row) -> int:
-    return max(row[3], row[4])
-
-
-def stat_many(top: int, paths: list[bytes]) -> bytes | None:
-    """Return the packed rows of paths relative to the descriptor `top`; None if one is missing. No link is followed.
-
-    An empty path alone is `top` itself.
-    """
-    try:
-        if paths == [b""]:
-            return pack_rows([stat_row(os.fstat(top))])
-        look = partial(os.stat, dir_fd=top, follow_symlinks=False)
-        chunks = range(0, len(paths), CHUNK)
-        return b"".join([marshal.dumps(list(map(stat_row, map(look, paths[at : at + CHUNK]))), 2) for at in chunks])
-    except OSError:
-        return None
+    return max(row[3] * NANO + row[4], row[5] * NANO + row[6])
 
 
 def pack_rows(rows: list[Row]) -> bytes:
-    """Return rows as bytes; equal rows give equal bytes, as version 2 of marshal knows no references."""
-    return b"".join([marshal.dumps(rows[at : at + CHUNK], 2) for at in range(0, len(rows), CHUNK)])
+    """Return rows as `linux.stat_many` returns them."""
+    found = []
+    for first in range(0, len(rows), linux.STAT_AT_ONCE):
+        columns = zip(*rows[first : first + linux.STAT_AT_ONCE], strict=True)
+        found += [array("q", column).tobytes() for column in columns]
+    return b"".join(found)
 
 
 def unpack_rows(packed: bytes) -> list[Row]:
     """Return the rows that `pack_rows` was given."""
+    numbers = array("q")
+    numbers.frombytes(packed[: len(packed) // WORD * WORD])
+    width = linux.STAT_COLUMNS
     rows: list[Row] = []
-    file = io.BytesIO(packed)
-    while file.tell() < len(packed):
-        rows += marshal.load(file)  # made here, or covered by a checksum
+    for first in range(0, len(numbers), linux.STAT_AT_ONCE * width):
+        chunk = numbers[first : first + linux.STAT_AT_ONCE * width]
+        size = len(chunk) // width
+        rows += zip(*(chunk[column * size : (column + 1) * size] for column in range(width)), strict=True)
     return rows
 
 
@@ -184,6 +160,25 @@ def directory_for(project: str, environ: dict[str, str]) -> str:
     if not caches or f"{os.path.realpath(caches)}/".startswith(f"{os.path.realpath(project).rstrip('/')}/"):
         return ""
     return f"{caches}/vagga"
+
+
+def kept_for(path: str) -> str:
+    """Return the directory that an index is about or is in, "" if it is none of ours or damaged."""
+    fd = _open(os.path.dirname(path), os.path.basename(path))
+    if fd < 0:
+        return ""
+    try:
+        head = os.read(fd, 2 * WORD)
+        warm = os.read(fd, min(int.from_bytes(head[WORD:], "big"), os.fstat(fd).st_size))
+        if len(head) < 2 * WORD or binascii.crc32(warm) != int.from_bytes(head[:WORD], "big"):
+            return ""
+        first, second = marshal.loads(marshal.loads(warm)[1])[:2]  # from a file that only the caller can write
+        anchor = second[0] if first == "file" and isinstance(second, tuple) else first
+        return anchor if isinstance(anchor, str) else ""
+    except (OSError, ValueError, EOFError, TypeError, IndexError):
+        return ""
+    finally:
+        os.close(fd)
 
 
 def _name(key: bytes) -> str:

@@ -18,7 +18,7 @@ import os
 import stat
 
 from vaggapy.build.actions import CACHE, ROOTS, VOLUMES
-from vaggapy.build.index import DIGEST, Index, directory_for, stat_row
+from vaggapy.build.index import DIGEST, Index, directory_for
 from vaggapy.build.requirements import included, requirement_lines
 from vaggapy.build.sources import (
     EXECUTABLE,
@@ -39,7 +39,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vaggapy.build.index import Row, Start
+    from vaggapy.build.index import Row
     from vaggapy.build.sources import Source
     from vaggapy.sandbox.spec import Extent, IdMaps
 
@@ -89,16 +89,11 @@ def looker(
     roots: Mapping[str, str],
     run: Run | None = None,
     ids: IdMaps | None = None,
-    start: Start | None = None,
     volumes: Mapping[str, str] | None = None,
 ) -> Callable[[Source], bytes | None]:
-    """Return what digests sources on this machine, with the caller's stat index.
-
-    `start` begins a function in a process of its own and returns what waits for its result; without it large trees
-    take longer.
-    """
+    """Return what digests sources on this machine, with the caller's stat index."""
     places = Places(project, cache, roots, ids, volumes or {})
-    index = Index(directory_for(project, dict(os.environ)), start=start)
+    index = Index(directory_for(project, dict(os.environ)))
     return lambda source: digest(source, places, index, run)
 
 
@@ -283,7 +278,7 @@ class _Digest:
         state = _blake2.blake2b(digest_size=DIGEST)
         if name:
             status = os.stat(name, dir_fd=self._top, follow_symlinks=False)
-            row = stat_row(status)
+            row = linux.stat_row(status)
             content = self._content(self._top, os.fsdecode(name), name, row, known)
             items.append((name, row, content))
             state.update(self._line(b".", status) + content)
@@ -297,14 +292,14 @@ class _Digest:
         from vaggapy.build.walk import walk  # not for a tree that the index knows
 
         def entered(path: str, status: os.stat_result) -> None:
-            items.append((path.encode("utf-8", "surrogateescape"), stat_row(status), b""))
+            items.append((path.encode("utf-8", "surrogateescape"), linux.stat_row(status), b""))
 
         for path, parent, name, status in walk(self._top, self._source.selection, entered):
             here = path.encode("utf-8", "surrogateescape")
             if stat.S_ISDIR(status.st_mode):
                 state.update(self._line(here, status))
                 continue
-            row = stat_row(status)
+            row = linux.stat_row(status)
             content = self._content(parent, name, here, row, known)
             if content:
                 items.append((here, row, content))
@@ -328,7 +323,7 @@ class _Digest:
         before = known.get(path)
         if before is not None and before[0] == row:
             return before[1]
-        mode = row[0]
+        mode = row[0] & 0xFFFFFFFF  # above it are owner or links
         if stat.S_ISLNK(mode):
             try:
                 text = os.fsencode(os.readlink(name, dir_fd=parent))
@@ -366,7 +361,7 @@ def _hash(fd: int, row: Row, path: bytes) -> bytes:
     Raises:
         _ChangedError: it is not.
     """
-    if stat_row(os.fstat(fd)) != row:
+    if linux.stat_row(os.fstat(fd)) != row:
         raise _ChangedError(path)
     state = _blake2.blake2b(digest_size=DIGEST)
     try:
@@ -374,7 +369,7 @@ def _hash(fd: int, row: Row, path: bytes) -> bytes:
             state.update(data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
-    if stat_row(os.fstat(fd)) != row:
+    if linux.stat_row(os.fstat(fd)) != row:
         raise _ChangedError(path)
     return state.digest()
 
@@ -399,11 +394,11 @@ def _file(path: str, places: Places, index: Index) -> bytes | None:
                 return known
             os.lseek(fd, 0, os.SEEK_SET)
             try:
-                found = _hash(fd, stat_row(status), b"")
+                found = _hash(fd, linux.stat_row(status), b"")
             except _ChangedError:
                 continue
             if large:
-                index.keep(key, taken, found, [(b"", stat_row(status), found)])
+                index.keep(key, taken, found, [(b"", linux.stat_row(status), found)])
             return found
     except OSError as error:
         raise _refusal(error, path) from error

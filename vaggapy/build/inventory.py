@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vaggapy.build.store import Places
 
 UNFINISHED = ".tmp."
+LOCK = ".lock"
 LEFT_LINK = re.compile(r"(?s)\.tmp\..+\.[0-9]+")
 LINK_TEXT = re.compile(r"(?s)(?:.*/)?\.roots/([^/]+)/root")
 
@@ -40,8 +41,9 @@ def listing(places: Places, entries: tuple[str, ...] = ()) -> Listing:
     leading = {root for _, root in links(places)}
     inside = os.path.basename(places.cache)
     own_cache = os.path.dirname(places.cache) == places.base and inside == ".cache"
-    rest = [Thing(CACHE, places.cache)] if own_cache and os.path.isdir(places.cache) else []
-    rest += [Thing(LINK, f"{places.links}/{name}") for name, _ in links(places)]
+    rest = [Thing(CACHE, places.cache)] if own_cache and _is_directory(places.cache) else []
+    for kind, directory in ((TEMPORARY, places.roots), (VOLUME, places.volumes)):
+        rest += [Thing(kind, f"{directory}/{name}") for name in _names(directory) if _is_lock(name)]
     return Listing(
         roots=tuple(_root(path, name in leading) for name, path in _directories(places.roots) if _is_root(name)),
         layers=tuple(
@@ -76,7 +78,7 @@ def owner_is_alive(path: str) -> bool:
 def _temporary(places: Places) -> Iterator[Thing]:
     """Yield what is unfinished, whether or not somebody is still at it."""
     for name in _names(places.roots):
-        if name.startswith(UNFINISHED):
+        if name.startswith(UNFINISHED) and not _is_lock(name):
             yield Thing(TEMPORARY, f"{places.roots}/{name}")
     for name, path in _directories(places.layers):
         if name.startswith(UNFINISHED):
@@ -86,11 +88,15 @@ def _temporary(places: Places) -> Iterator[Thing]:
             yield Thing(VOLUME, path)
     for name, path in _directories(places.base):
         if name.startswith(UNFINISHED):
-            yield Thing(OWNED, path)
+            yield Thing(CACHE if name.startswith(store.GONE) else OWNED, path)
     for name in _names(places.links):
         path = f"{places.links}/{name}"
         if LEFT_LINK.fullmatch(name) and os.path.islink(path) and not owner_is_alive(path):
             yield Thing(LINK, path)
+
+
+def _is_lock(name: str) -> bool:
+    return name.startswith(UNFINISHED) and name.endswith(LOCK)
 
 
 def _is_root(name: str) -> bool:
@@ -111,8 +117,9 @@ def _time(path: str) -> float:
 
 
 def _names(directory: str) -> list[str]:
+    """Return the names in a directory. A link to one has none: a project may come with such a link, to anywhere."""
     try:
-        return sorted(os.listdir(directory))
+        return [] if os.path.islink(directory) else sorted(os.listdir(directory))
     except OSError:
         return []
 
@@ -121,5 +128,9 @@ def _directories(directory: str) -> Iterator[tuple[str, str]]:
     """Yield name and path of the directories in one; links to directories are none."""
     for name in _names(directory):
         path = f"{directory}/{name}"
-        if os.path.isdir(path) and not os.path.islink(path):
+        if _is_directory(path):
             yield name, path
+
+
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)

@@ -50,8 +50,4 @@ def typed(kind: Kind, step: Step) -> Any:
 
 
 class StepError(CommandError):
-    """A step that cannot be done here, known before anything was done. `place` is filled in by who knows it."""
-
-    def __init__(self, what: str, remedy: str, name: str = "build-step") -> None:
-        """Keep the parts of the message."""
-        super().__init__(what, remedy, name)
+    """A step that cannot be done here, known before anything was done; `recipe` adds its place."""

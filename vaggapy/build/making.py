@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 
-from vaggapy.build import recipe, store
+from vaggapy.build import recipe, store, trust
 from vaggapy.build.actions import (
     ROOT,
     Action,
@@ -69,6 +69,7 @@ class Making:
         self._temporary = f"{self._places.roots}/.tmp.{name}"
         self._log = f"{self._temporary}/{LOG}"
         self._layers: list[str] = []
+        self._held: list[int] = []
         self._used: list[str] = []
         self._timings: list[str] = []
         self._fetched: list[Action] = []
@@ -79,29 +80,39 @@ class Making:
         """Build, and return the directory of the finished version."""
         started = time.monotonic()
         places, view = self._places, self._tools.view
-        using = store.hold(places.layers)  # so that nobody cleans them away
+        self._hold(places.layers)  # so that nobody cleans them away
         try:
             return self._run(started, places, view)
         finally:
-            if using >= 0:
-                os.close(using)
+            for fd in self._held:
+                os.close(fd)
+
+    def _hold(self, directory: str) -> bool:
+        """Keep others from removing a directory until this container is built; return whether it is there."""
+        fd = store.hold(directory)
+        if fd >= 0:
+            self._held.append(fd)
+        return fd >= 0
 
     def _run(self, started: float, places: Places, view: View) -> str:
-        self._b.delete((self._temporary, *self._orphans()))
+        before = (store.retire(self._temporary),) if os.path.lexists(self._temporary) else ()
+        self._b.sweep((*before, *self._orphans()))
+        store.remove_half_links(places)
         os.mkdir(self._temporary)
         shown = [link for link in self._chain if link.step is not None]
         view.begin(self._name, len(shown))
         try:
-            self._make_layers(shown)
-            version = self._b.version(self._name)
-            if not version.digest:
-                raise self._unknown()
-            self._flatten()
+            version = self._make_root(shown)
         except VaggaError:
             view.failed()
             raise
+        except BaseException:
+            view.stopped()
+            raise
         directory = places.root(self._name, version.digest)
         self._describe(version, started)
+        if os.path.lexists(directory) and not trust.is_directory(directory):
+            os.unlink(directory)  # a project's own idea
         old = f"{places.roots}/{store.REPLACED}{self._name}.{os.getpid()}"
         store.replace(self._temporary, directory, old)
         self._b.discard(old)
@@ -109,11 +120,21 @@ class Making:
         view.end(self._name, version.short, time.monotonic() - started)
         return directory
 
+    def _make_root(self, shown: list[Link]) -> Version:
+        """Make layers and root, and return what they turned out to be."""
+        self._make_layers(shown)
+        version = self._b.version(self._name)
+        if not version.digest:
+            raise self._unknown()
+        self._flatten()
+        return version
+
     def _orphans(self) -> tuple[str, ...]:
         """Return what builds that were killed have left: their locks tell that nobody is at it."""
         places = self._places
         found = [f"{places.layers}/{name}" for name in os.listdir(places.layers) if name.startswith(".tmp.")]
-        own = (f"{store.REPLACED}{self._name}.", f"{store.GONE}{self._name}.")
+        found += [f"{places.base}/{name}" for name in os.listdir(places.base) if name.startswith(".tmp.job.")]
+        own = (f"{store.REPLACED}{self._name}.", f"{store.GONE}{self._name}.", f"{store.GONE}tmp.{self._name}.")
         found += [f"{places.roots}/{name}" for name in os.listdir(places.roots) if name.startswith(own)]
         return tuple(path for path in found if _is_orphan(path))
 
@@ -172,7 +193,7 @@ class Making:
             )
             layer = f"{self._places.layers}/{key}"
             again = self._is_again(link)
-            cached = bool(key) and os.path.isdir(f"{layer}/d") and not again
+            cached = bool(key) and not again and _is_layer(layer) and self._hold(layer)
             if link.step is not None:
                 self._tools.view.step(number, title, cached)
             began = time.monotonic()
@@ -210,8 +231,11 @@ class Making:
         """Do the actions of one link and return its layer."""
         making = f"{self._places.layers}/.tmp.{key or index}.{os.getpid()}"
         self._b.delete((making,))
+        if key and not _is_layer(f"{self._places.layers}/{key}"):
+            self._b.delete((f"{self._places.layers}/{key}",))
         os.makedirs(f"{making}/d")
         os.makedirs(f"{making}/w")
+        self._hold(making)
         copied = bool(self._layers) and self._b.copies()
         if copied:
             self._copy_layers(making)
@@ -219,9 +243,9 @@ class Making:
         find_out = kind is not None and kind.finds_out
         try:
             facts = self._do(actions, making, find_out) | self._image_facts(link)
-        except VaggaError:
-            self._b.delete((making,))
-            raise
+        except VaggaError as error:
+            self._b.sweep((making,))
+            raise _placed(error, link) from error
         if copied:
             self._condense(making)
         store.write(f"{making}/{FACTS}", "".join(f"{name}={value}\0" for name, value in facts.items()))
@@ -247,13 +271,16 @@ class Making:
     def _commit(self, making: str, key: str) -> str:
         """Give a layer its name. Somebody else may have been quicker with the same one, unless it is to be new."""
         place = f"{self._places.layers}/{key}"
-        if os.path.isdir(place) and not self._again:
-            self._b.delete((making,))
-            return place
-        old = f"{self._places.layers}/.tmp.old-{key}.{os.getpid()}"
         self._remove_work(f"{making}/w")
-        store.replace(making, place, old)
-        self._b.delete((old,))
+        if self._again:
+            old = f"{self._places.layers}/.tmp.old-{key}.{os.getpid()}"
+            store.replace(making, place, old)
+            self._b.discard(old)
+        elif not store.put(making, place):
+            if not _is_layer(place):
+                raise VaggaError(f"{place} is no layer", "remove it", "storage")
+            self._hold(place)
+            self._b.sweep((making,))
         return place
 
     def _remove_work(self, path: str) -> None:
@@ -334,6 +361,7 @@ class Making:
         host = self._host_files()
         environ = {**_build_environ(self._b.machine), **action.environ}
         program = Program(action.words, environ, action.directory, action.uid, action.gid, action.groups, streams=PIPES)
+        mounts += trust.sealed(self._project.directory, own_place=False)
         sandbox = Sandbox(root, self._project.directory, tuple(sorted([*mounts, *host], key=lambda m: m.target)))
         self._launch(Launch(sandbox, program), action.title or _shown(action.words), action.isolate_network)
 
@@ -349,7 +377,7 @@ class Making:
         environ = {**_build_environ(self._b.machine), **action.environ}
         program = Program(action.words, environ, action.directory, streams=PIPES)
         certificates = [mount for mount in self._host_files() if mount.target == CERTIFICATES]
-        sandbox = self._b.on_host((self._tree(making, ROOT), *certificates))
+        sandbox = self._b.on_host((self._tree(making, ROOT), *certificates, *self._b.downloads()))
         self._launch(Launch(sandbox, program), action.title or _shown(action.words))
 
     def _host_files(self) -> list[Bind]:
@@ -362,9 +390,7 @@ class Making:
         return found
 
     def _cache(self, name: str) -> str:
-        path = f"{self._places.cache}/{name}"
-        os.makedirs(path, exist_ok=True)
-        return path
+        return trust.inner_directory(self._places.cache, name)
 
     def _launch(self, launch: Launch, title: str, isolate_network: bool = False) -> None:
         code = self._tools.launch(launch, self._log, isolate_network)
@@ -375,6 +401,11 @@ class Making:
     def _storage(self, path: str) -> str:
         """Return a path of the storage as the worker sees it."""
         return STORAGE + path.removeprefix(self._places.base)
+
+
+def _is_layer(directory: str) -> bool:
+    """Return whether a layer is there; a link in its place would show another directory of the host."""
+    return trust.is_directory(directory) and trust.is_directory(f"{directory}/d")
 
 
 def _is_orphan(path: str) -> bool:
@@ -412,6 +443,13 @@ def _build_environ(machine: Machine) -> dict[str, str]:
     return environ
 
 
+def _placed(error: VaggaError, link: Link) -> VaggaError:
+    """Return an error that says which step of the file it comes from."""
+    if link.step is None:
+        return error
+    return VaggaError(f"{link.step.mark}: {link.step.tag}: {error.what}", error.remedy, error.name, error.code)
+
+
 def _summary(link: Link) -> str:
     """Return the beginning of what a step says, in one line."""
     if link.step is None:
@@ -429,5 +467,10 @@ def _words(value: object) -> str:
 
 
 def _shown(words: tuple[str, ...]) -> str:
-    text = " ".join(" ".join(words[:3]).split())
+    """Return a command line as people see it: of a script, its first line."""
+    text = " ".join(words[:3])
+    if words[0] == "/bin/sh" and len(words) > 2:
+        lines = [line.strip() for line in words[2].splitlines() if line.strip()]
+        text = f"{lines[0]}{' ...' if len(lines) > 1 else ''}" if lines else "an empty script"
+    text = " ".join(text.split())
     return f"'{text[:60]}{'...' if len(text) > 60 else ''}'"

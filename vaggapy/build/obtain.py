@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 from vaggapy.build.actions import CACHE, DOWNLOADS, Fetch, FetchGit, FetchImage
+from vaggapy.build.trust import inner_directory
+
+OWN_DIRECTORIES = ("downloads", "git/.locks", "git/.trees", "images/blobs/sha256", "images/references")
+"""Of the cache, where what is fetched is written: none of them may be a link to elsewhere."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ def _fetch(action: Obtain, places: Places, machine: Machine, view: View, fresh: 
     """Fetch, in the process apart; what it imports is heavy."""
     from vaggapy.build.fetch import Outside, fetch  # httpx, 60 ms
 
+    for directory in OWN_DIRECTORIES:
+        inner_directory(places.cache, directory)
     outside = Outside(progress=view.progress, say=view.message)
     match action:
         case Fetch(urls, sha256):

@@ -12,7 +12,9 @@ from hashlib import sha256
 from vaggapy.build.image_cache import Document, wrong_digest
 from vaggapy.build.images.manifest import LARGEST_DOCUMENT, Index, read
 from vaggapy.build.images.reference import SHA256
+from vaggapy.build.trust import create
 from vaggapy.errors import CommandError
+from vaggapy.sandbox import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class Directory:
     def __init__(self, layout: Layout, project: str) -> None:
         """Keep where it is; `project` is the directory that counts as /work."""
         self._name = f"{layout}"
+        self._project = project
+        self._directory = layout.directory
         self._place = f"{project}/{layout.directory}"
 
     def manifest(self, wanted: str) -> Document:
@@ -62,7 +66,7 @@ class Directory:
         temporary = f"{path}.{os.getpid()}.new"
         found = sha256()
         try:
-            with open(self._open(_path(descriptor.digest)), "rb") as file, open(temporary, "wb") as copy:
+            with open(self._open(_path(descriptor.digest)), "rb") as file, open(create(temporary), "wb") as copy:
                 while data := file.read(BLOCK):
                     found.update(data)
                     copy.write(data)
@@ -98,7 +102,12 @@ class Directory:
         """Open a regular file below the directory; no part of `path` may be a link."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            here = os.open(self._place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            top = os.open(self._project, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                beneath = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_MAGICLINKS
+                here = linux.openat2(top, self._directory, os.O_RDONLY | os.O_DIRECTORY, resolve=beneath)
+            finally:
+                os.close(top)
             try:
                 *parents, name = path.split("/")
                 for parent in parents:
@@ -110,6 +119,8 @@ class Directory:
         except OSError as error:
             linked = error.errno in (errno.ELOOP, errno.ENOTDIR)
             cause = "it is a link" if linked else os.strerror(error.errno or 0)
+            if error.errno == errno.EXDEV:
+                cause = "a link leads out of the project"
             raise CommandError(
                 f"{self._name}: {self._place}/{path}: {cause}", "name the directory that has index.json in it", SLUG
             ) from None

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 
+from vaggapy.build.trust import create
 from vaggapy.record import Record
 
 TYPE_CHECKING = False
@@ -79,7 +80,7 @@ def _load(path: str) -> dict[str, object]:
 
 def _save(path: str, data: dict[str, object]) -> None:
     """Write a JSON file; what a kill leaves of it is no JSON and counts as nothing."""
-    with open(path, "w", encoding="ascii") as file:
+    with open(create(path), "w", encoding="ascii") as file:
         json.dump(data, file)
 
 

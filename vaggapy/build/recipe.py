@@ -194,7 +194,11 @@ def with_versions(project: Project, kinds: Kinds) -> Project:
 
 
 def _versioned(project: Project, container: Container, kinds: Kinds) -> Container:
-    found = formulas(project, container.name, kinds)
+    """Return a container with its version or formula; one with a wrong step has neither, and is told when used."""
+    try:
+        found = formulas(project, container.name, kinds)
+    except CommandError:
+        return container
     digest = Versions(found, lambda _: None).of(container.name)
     return replace(container, digest=digest, formula=b"" if digest else dumps(found))
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     Run = Callable[[tuple[str, ...], bytes], tuple[int, bytes]]
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
-NOT_THERE, ACCESS, FAILED = "image-not-found", "image-access", "image-registry"
+NOT_THERE = "image-not-found"
+ACCESS = "image-access"
+FAILED = "image-registry"
 CLIENT_ID = "vagga"
 LONGEST_CAUSE = 200
 LARGEST_CONFIG = 1 << 20

@@ -10,9 +10,10 @@ import os
 import shutil
 import sys
 
-from vaggapy.build import making, recipe, store, worker
+from vaggapy.build import making, recipe, store, trust, worker
 from vaggapy.build.actions import (
     CACHE,
+    DOWNLOADS,
     ROOT,
     ROOTS,
     VOLUMES,
@@ -73,6 +74,9 @@ class View:
     def failed(self) -> None:
         """The build failed; what went wrong is told next."""
 
+    def stopped(self) -> None:
+        """The build was ended by a signal, or by something that is not its own."""
+
 
 class Tools(Record):
     """What a builder cannot do itself.
@@ -80,12 +84,14 @@ class Tools(Record):
     `launch(launch, log, isolate_network)`: run a sandbox to its end, append its output to the file `log`; returns the
     exit code.
     `apart(function)`: call it in a process of its own, with the caller's ids; returns its bytes or raises its error.
+    `pause(seconds)`: wait, or raise `Interrupted` when a signal asks for the end.
     `maps`: the id maps of the sandboxes, as text. `look(places, roots)`: how sources are digested.
     """
 
     launch: Callable[[Launch, str, bool], int]
     apart: Callable[[Callable[[], bytes]], bytes]
     look: Callable[[Places, dict[str, str]], Callable[[Source], bytes | None]]
+    pause: Callable[[float], None]
     view: View
     maps: str
 
@@ -159,8 +165,16 @@ class Builder:
 
     def _build(self, name: str, again: bool) -> str:
         """Build a container under its lock and return its directory."""
+        try:
+            return self._build_locked(name, again)
+        except OSError as error:
+            place = os.fsdecode(error.filename or self.places.base)
+            what = f"container {name} cannot be built: {place}: {error.strerror or error}"
+            raise VaggaError(what, "vagga keeps images there: make room or access", "storage") from error
+
+    def _build_locked(self, name: str, again: bool) -> str:
         lock = store.Lock(self.places, name)
-        lock.acquire(self.options.wait, self.tools.view.message)
+        lock.acquire(self.options.wait, self.tools.view.message, self.tools.pause)
         try:
             known = self.version(name)
             if known.digest and not again:
@@ -181,13 +195,21 @@ class Builder:
             self.work((Delete(inside),), (), "")
 
     def discard(self, directory: str) -> None:
-        """Remove a root that is not needed any more, unless a vagga that runs uses it."""
+        """Remove a root or a layer that is not needed any more, unless a vagga that runs uses it."""
         claimed = store.claim(directory)
         if claimed >= 0:
             try:
-                self.delete((store.retire(directory),))
+                self.sweep((store.retire(directory),))
             finally:
                 os.close(claimed)
+
+    def sweep(self, directories: tuple[str, ...]) -> None:
+        """Remove what nobody needs, or say why it stays: the ids of its files may not be the caller's any more."""
+        try:
+            self.delete(directories)
+        except (VaggaError, OSError) as error:
+            why = error.what if isinstance(error, VaggaError) else error.strerror
+            self.tools.view.message(f"something that is not needed cannot be removed: {why}")
 
     # --- sandboxes ------------------------------------------------------------------------------------------------
 
@@ -203,14 +225,14 @@ class Builder:
 
         `streams`: where its output goes. `directory`: where the order is put, if not into the storage; it is removed.
         """
-        directory = directory or f"{self.places.base}/.tmp.job.{os.getpid()}"
-        os.makedirs(directory, exist_ok=True)
+        directory = directory or self._job_directory()
+        held = store.hold(directory)
         try:
             worker.write_order(directory, Order(wanted))
             program = Program(
                 worker.start_words(), {"PATH": PATH, "HOME": "/tmp", "LANG": "C.UTF-8"}, "/", streams=streams
             )
-            seen = (*mounts, Bind(directory, JOB, read_only=False))
+            seen = (*mounts, *self._trusted(), Bind(directory, JOB, read_only=False))
             code = self.tools.launch(Launch(self.on_host(seen), program), log, False)
             try:
                 return worker.read_answer(directory)
@@ -222,23 +244,46 @@ class Builder:
                 ) from error
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+            if held >= 0:
+                os.close(held)
 
     def root_place(self, place: str) -> str:
         """Return the host path of a place below ROOTS, in the root of a container that was built before."""
         name, _, rest = place.removeprefix(f"{ROOTS}/").partition("/")
         return store.within(f"{self._roots[name]}/root", rest)
 
+    def _job_directory(self) -> str:
+        """Make a directory for an order. What has its name is a rest, or not ours at all."""
+        directory = f"{self.places.base}/.tmp.job.{os.getpid()}"
+        if trust.is_directory(directory):
+            shutil.rmtree(directory)
+        elif os.path.lexists(directory):
+            os.unlink(directory)
+        os.mkdir(directory, 0o700)
+        return directory
+
+    def _trusted(self) -> tuple[Bind, ...]:
+        """Return what the worker sees, and no program that a project could have had a hand in."""
+        return (
+            Bind(self.places.base, STORAGE, read_only=False),
+            Bind(self.places.cache, CACHE),
+            *(Bind(f"{directory}/root", f"{ROOTS}/{name}") for name, directory in self._roots.items()),
+            *(Bind(path, f"{worker.LIBRARIES}/{number}") for number, path in enumerate(worker.libraries())),
+        )
+
+    def downloads(self) -> tuple[Bind, ...]:
+        """Return what a program of the host sees of the cache: mmdebstrap runs what a project put into the tree."""
+        path = f"{self.places.cache}{DOWNLOADS.removeprefix(CACHE)}"
+        return (Bind(path, DOWNLOADS),) if trust.is_directory(path) else ()
+
     def on_host(self, mounts: tuple[Bind | Overlay, ...]) -> Sandbox:
-        """Return a sandbox with the host's system and our own places."""
+        """Return a sandbox with the host's system, the project, and these mounts."""
         own = os.path.realpath(sys.base_prefix)
         exposed: tuple[str, ...] = () if own == "/usr" else (own,)
         hidden = tuple(home for home in self.host.homes if may_hide(home))
         seen = [
-            Bind(self.places.base, STORAGE, read_only=False),
-            Bind(self.places.cache, CACHE, read_only=False),
-            *(Bind(f"{directory}/root", f"{ROOTS}/{name}") for name, directory in self._roots.items()),
-            *(Bind(path, f"{worker.LIBRARIES}/{number}") for number, path in enumerate(worker.libraries())),
             *self._volumes(),
+            *trust.sealed(self.project.directory, own_place=True),
             *mounts,
         ]
         if self.host.resolver:
@@ -261,6 +306,7 @@ class Builder:
     def _overlay_works(self) -> bool:
         """Lay an empty directory over another one of the storage, to see whether that is possible."""
         trial = f"{self.places.layers}/.tmp.try.{os.getpid()}"
+        self.delete((trial,))
         for part in ("lower", "upper", "work"):
             os.makedirs(f"{trial}/{part}", exist_ok=True)
         overlay = Overlay(ROOT, (f"{trial}/lower",), f"{trial}/upper", f"{trial}/work")

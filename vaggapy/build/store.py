@@ -20,6 +20,7 @@ import errno
 import fcntl
 import os
 
+from vaggapy.build import trust
 from vaggapy.errors import CommandError, ExitCode, VaggaError
 from vaggapy.record import Record
 from vaggapy.sandbox import linux
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 FOUND_BY = "version"
 LARGEST_NUMBER = 100
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+PATIENCE = 0.1
+DYING = 5
+"""How often a lock is tried again, PATIENCE seconds apart: processes of a vagga that was killed may have it still."""
 
 
 class Places(Record):
@@ -77,17 +82,17 @@ def places(project: str, settings: Settings, environ: Mapping[str, str], create:
             ExitCode.CONFIG,
         )
     try:
-        if create:
-            os.makedirs(links, exist_ok=True)
+        owners = (os.geteuid(), os.stat(project).st_uid)
+        trust.own_directory(links, owners, create, private=False)
         base = _base(project, links, settings, environ, create) if settings.storage_dir else links
         cache = settings.cache_dir or f"{base}/.cache"
         if settings.cache_dir and not os.path.isdir(cache):
             raise VaggaError(
                 f"cache-dir {cache} does not exist", "make it, or take the setting away", "storage", ExitCode.CONFIG
             )
-        if create:
-            for directory in (base, cache, *(f"{base}/{name}" for name in (".roots", ".layers", ".volumes"))):
-                os.makedirs(directory, exist_ok=True)
+        trust.own_directory(base, owners, create, private=False)
+        for name in (".roots", ".layers", ".volumes", *(() if settings.cache_dir else (".cache",))):
+            trust.own_directory(f"{base}/{name}", owners, create)
     except OSError as error:
         raise VaggaError(
             f"{error.filename}: {error.strerror}", "vagga keeps images there: make room or access", "storage"
@@ -108,6 +113,8 @@ def _base(project: str, links: str, settings: Settings, environ: Mapping[str, st
                 "storage",
                 ExitCode.CONFIG,
             )
+        if create:
+            os.makedirs(storage, exist_ok=True)
         return f"{storage}/{name}"
     link = f"{links}/.lnk"
     if os.path.islink(link):
@@ -143,7 +150,13 @@ def _base(project: str, links: str, settings: Settings, environ: Mapping[str, st
 
 def is_built(directory: str, digest: str, maps: str) -> bool:
     """Return whether a root is there, of just this version and made with these id maps."""
-    return read(f"{directory}/{FOUND_BY}") == digest and read(f"{directory}/maps") == maps
+    there = is_root(directory)
+    return there and read(f"{directory}/{FOUND_BY}") == digest and read(f"{directory}/maps") == maps
+
+
+def is_root(directory: str) -> bool:
+    """Return whether this directory has a root in it, and none of both is a link."""
+    return trust.is_directory(directory) and trust.is_directory(f"{directory}/root")
 
 
 def built_maps(directory: str) -> str:
@@ -153,16 +166,12 @@ def built_maps(directory: str) -> str:
 
 def read(path: str) -> str:
     """Return a small file's text, "" if there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
+    return trust.read(path)
 
 
 def write(path: str, text: str) -> None:
     """Write a small file."""
-    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+    with open(trust.open_new(path, os.O_TRUNC), "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
 
 
@@ -181,7 +190,9 @@ def within(root: str, path: str) -> str:
             os.close(found)
     except OSError as error:
         raise CommandError(
-            f"/{path.strip('/')} is not in the root {root}: {error.strerror}", "look at the path", "not-in-root"
+            f"/{path.strip('/')} is not in the root {root}: {os.strerror(error.errno or 0)}",
+            "look at the path",
+            "not-in-root",
         ) from error
     finally:
         os.close(top)
@@ -196,10 +207,15 @@ def facts(path: str) -> dict[str, str]:
 def touch(directory: str) -> None:
     """Note that a root is used now; where that cannot be written, cleaning by age knows less."""
     try:
-        os.close(os.open(f"{directory}/last_use", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644))
-        os.utime(f"{directory}/last_use")
+        fd = trust.open_new(f"{directory}/last_use", os.O_TRUNC)
+    except OSError:
+        return
+    try:
+        os.utime(fd)
     except OSError:
         pass
+    finally:
+        os.close(fd)
 
 
 def linked(places: Places, name: str) -> str:
@@ -208,8 +224,9 @@ def linked(places: Places, name: str) -> str:
         text = os.readlink(f"{places.links}/{name}")
     except OSError:
         return ""
-    directory = f"{places.roots}/{os.path.basename(os.path.dirname(text))}"
-    return directory if os.path.isdir(f"{directory}/root") else ""
+    version = os.path.basename(os.path.dirname(text))
+    directory = f"{places.roots}/{version}"
+    return directory if version and not version.startswith(".") and is_root(directory) else ""
 
 
 def link(places: Places, name: str, directory: str) -> None:
@@ -222,8 +239,12 @@ def link(places: Places, name: str, directory: str) -> None:
     try:
         if os.readlink(path) == text:
             return
-    except OSError:
+    except FileNotFoundError:
         pass
+    except OSError as error:  # a file of the project, or a directory, which no link replaces
+        raise VaggaError(
+            f"{path} is no link", "vagga links the newest root there: move away what is in its place", "storage"
+        ) from error
     temporary = f"{places.links}/.tmp.{name}.{os.getpid()}"
     try:
         os.symlink(text, temporary)
@@ -236,15 +257,47 @@ def link(places: Places, name: str, directory: str) -> None:
         ) from error
 
 
+def remove_half_links(places: Places) -> None:
+    """Remove the links that a vagga which was killed made, and gave no name any more."""
+    for name in os.listdir(places.links):
+        path, owner = f"{places.links}/{name}", name.rpartition(".")[2]
+        ours = name.startswith(".tmp.") and owner.isdigit() and os.path.islink(path)
+        if ours and not os.path.exists(f"/proc/{owner}"):
+            os.unlink(path)
+
+
 def replace(new: str, place: str, old: str) -> None:
-    """Give `new` its final name; what is there goes to `old`. Never is there nothing but for an instant."""
+    """Give `new` its final name; what is there goes to `old`, so that there is never nothing.
+
+    Where the file system cannot exchange names, there is nothing for an instant.
+    """
     try:
         os.rename(new, place)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno not in TAKEN:
             raise
-        os.rename(place, old)
+        from vaggapy.sandbox import linux  # only where something is built again
+
+        try:
+            linux.exchange(new, place)
+        except OSError as unable:
+            if unable.errno not in (errno.EINVAL, errno.ENOSYS, errno.EPERM):
+                raise
+            os.rename(place, old)
+            os.rename(new, place)
+        else:
+            os.rename(new, old)
+
+
+def put(new: str, place: str) -> bool:
+    """Give `new` its final name, unless that is taken; return whether it was free."""
+    try:
         os.rename(new, place)
+    except OSError as error:
+        if error.errno not in TAKEN:
+            raise
+        return False
+    return True
 
 
 # --- what is in use -----------------------------------------------------------------------------------------------
@@ -266,7 +319,7 @@ def claim(directory: str) -> int:
 
 def _locked(directory: str, kind: int) -> int:
     try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(directory, trust.DIRECTORY)
     except OSError:
         return -1
     try:
@@ -302,33 +355,43 @@ class Lock:
         self._name = name
         self._fd = -1
 
-    def acquire(self, wait: bool, tell: Callable[[str], None]) -> None:
-        """Take the lock.
+    def acquire(self, wait: bool, tell: Callable[[str], None], pause: Callable[[float], None]) -> None:
+        """Take the lock. It is tried again and again, so that a signal ends the wait: `pause` raises then.
 
         Raises:
             CommandError: somebody else builds it, and `wait` is False.
         """
-        while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    os.close(fd)
-                    raise
-                if not wait:
-                    os.close(fd)
-                    raise CommandError(
-                        f"container {self._name} is being built by another vagga",
-                        "wait for it, or set build-lock-wait: true in the settings",
-                        "build-locked",
-                    ) from error
+        tries = 0
+        while not self._try():
+            tries += 1
+            if tries > DYING and not wait:
+                raise CommandError(
+                    f"container {self._name} is being built by another vagga",
+                    "wait for it, or set build-lock-wait: true in the settings",
+                    "build-locked",
+                )
+            if tries == DYING and wait:
                 tell(f"another vagga builds container {self._name}, waiting for it")
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            if _is_same(fd, self.path):
-                self._fd = fd
-                return
+            pause(PATIENCE)
+
+    def _try(self) -> bool:
+        """Take the lock if nobody has it; return whether it is ours."""
+        try:
+            fd = trust.open_new(self.path)
+        except OSError as error:
+            raise VaggaError(f"{self.path}: {error.strerror}", "remove it, if it is no file", "storage") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            return False
+        if not _is_same(fd, self.path):
             os.close(fd)  # It was removed meanwhile: the lock is another file now.
+            return False
+        self._fd = fd
+        return True
 
     def release(self) -> None:
         """Give the lock back; its file stays, so that nobody locks one that is gone."""
@@ -339,6 +402,6 @@ class Lock:
 
 def _is_same(fd: int, path: str) -> bool:
     try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
     except OSError:
         return False

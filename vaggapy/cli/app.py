@@ -102,6 +102,21 @@ Print what may come next on a command line, one word a line.
 WORDS are those that were typed after vagga, BEGINNING that of the word at the cursor.
 """
 
+CLEAN_INTRODUCTION = """\
+Remove what is not needed any more of what was built.
+
+One or more of the actions are needed; they are done in their order. What a running vagga uses stays. Each line says
+how much room is freed: a file that is also kept elsewhere frees none.
+"""
+
+CLEAN_CLOSING = "The exit code is 1 for wrong words, 2 for some that do not go together, 3 if something failed."
+
+PACK_INTRODUCTION = """\
+Write the root of a container as a tar archive to standard output, or to a file.
+
+The container is built first, if it is not there. The same root gives the same archive, byte for byte.
+"""
+
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
@@ -229,6 +244,34 @@ def _build(
 @app.command("_version_hash", help=VERSION_INTRODUCTION, options_metavar="[OPTIONS] CONTAINER")
 def _version_hash(short: bool = _flag("-s --short", "Print the eight digits that name the root's directory.")) -> None:
     """Declare `_version_hash`, whose words `storage.py` reads."""
+
+
+@app.command("_clean", help=CLEAN_INTRODUCTION, epilog=CLEAN_CLOSING)
+def _clean(
+    tmp: bool = _flag("--tmp --tmp-folders", "What builds that failed or were killed have left."),
+    old: bool = _flag("--old --old-containers", "Roots that no link in .vagga leads to."),
+    unused: bool = _flag("--unused", "Roots and layers that vagga.yaml as it is now does not need."),
+    at_least: str = _value("--at-least", "TIME", "With --unused: what was not used for 10days, 2h 30m or the like."),
+    layers: bool = _flag("--layers", "All layers: the next build does every step again."),
+    transient: bool = _flag("--transient", "Writable copies of roots, which the original vagga leaves."),
+    volumes: bool = _flag("--volumes", "All persistent volumes, with the data in them."),
+    unused_volumes: bool = _flag("--unused-volumes", "Persistent volumes that vagga.yaml does not name."),
+    everything: bool = _flag("--everything", "All that vagga keeps for this project, its volumes too."),
+    everywhere: bool = _flag("--global", "All projects in storage-dir: with --unused --at-least, or --everything."),
+    dry_run: bool = _flag("-n --dry-run", "Only say what would be removed."),
+) -> None:
+    """Declare `_clean`, whose words `clean.py` reads."""
+
+
+@app.command("_pack_image", help=PACK_INTRODUCTION, options_metavar="[OPTIONS] CONTAINER")
+def _pack_image(
+    file: str = _value("-f --file", "FILE", "Write to this file; it appears when the archive is whole."),
+    gzip: bool = _flag("-z --gzip", "Compress with gzip."),
+    bzip2: bool = _flag("-j --bzip2", "Compress with bzip2."),
+    xz: bool = _flag("-J --xz", "Compress with xz."),
+    zstd: bool = _flag("--zstd", "Compress with zstd."),
+) -> None:
+    """Declare `_pack_image`, whose words `pack.py` reads."""
 
 
 @app.command("_base_dir", help=BUILTINS["_base_dir"] + ".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import select
 
 from vaggapy.build import inputs, registry, store
 from vaggapy.build.apt import mirrors_of
@@ -18,6 +19,7 @@ from vaggapy.sandbox.spec import Launch
 from vaggapy.supervise.loop import Loop
 from vaggapy.supervise.output import Outlet
 from vaggapy.supervise.policy import ChildNotStarted
+from vaggapy.supervise.signals import ASKING, TSTP
 from vaggapy.supervise.stage import ChildPlan, Stage
 
 TYPE_CHECKING = False
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el"}
 GRACE = 2
+UNMOVED = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+"""A repository of the project may say where its missing objects are, and by which program to get them."""
 
 
 def ensure(
@@ -61,7 +65,14 @@ def builder(project: Project, places: Places, host: Host, signals: Signals, maps
     from vaggapy.cli.buildview import view  # rich, on a terminal
 
     launcher = Launcher(host, signals, view(host))
-    tools = Tools(launcher.launch, launcher.apart, looker(maps, project.settings), launcher.view, maps_text(maps))
+    tools = Tools(
+        launcher.launch,
+        launcher.apart,
+        looker(maps, project.settings),
+        launcher.pause,
+        launcher.view,
+        maps_text(maps),
+    )
     return Builder(project, registry.kinds(), places, host, machine(project, host, maps), tools, options)
 
 
@@ -111,7 +122,8 @@ def run_program(words: tuple[str, ...], directory: str) -> tuple[int, bytes]:
     """Run a program of the host and return its status and output."""
     import subprocess  # only for git, off the warm path
 
-    done = subprocess.run(words, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    environ = {**os.environ, **UNMOVED}
+    done = subprocess.run(words, cwd=directory, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return done.returncode, done.stdout or done.stderr
 
 
@@ -158,7 +170,9 @@ class Launcher:
             raise Interrupted(code - ExitCode.SIGNAL if code > ExitCode.SIGNAL else 2)
         why, self._why = self._why, ""
         if why:
-            raise VaggaError(why, "", "build-sandbox", ExitCode.SANDBOX)
+            what, _, name = why.removesuffix("]").rpartition(" [")
+            # A step gets its variables by a step, not by a key of a command.
+            raise VaggaError(what.replace("`environ`", "`!Env`"), "", name, ExitCode.SANDBOX)
         return code
 
     def apart(self, function: Callable[[], bytes]) -> bytes:
@@ -186,6 +200,20 @@ class Launcher:
             raise VaggaError(*content)
         result: bytes = content
         return result
+
+    def pause(self, seconds: float) -> None:
+        """Wait; a signal may ask for the end, or to stop for a while.
+
+        Raises:
+            Interrupted: it asked for the end.
+        """
+        select.select([self._signals], [], [], seconds)
+        numbers = self._signals.read()
+        asking = [number for number in numbers if number in ASKING]
+        if asking:
+            raise Interrupted(asking[0])
+        if TSTP in numbers:
+            self._signals.stop_here()
 
     def _tell(self, told: Told) -> str:
         """Keep why a sandbox could not be made; all else is told by the view."""

@@ -32,6 +32,7 @@ class Lines(View):
         self._container = ""
         self._steps = 0
         self._told = 0.0
+        self._within = False  # a line
 
     def begin(self, container: str, steps: int) -> None:
         """Remember which container it is."""
@@ -45,9 +46,11 @@ class Lines(View):
     def output(self, data: bytes) -> None:
         """Pass the bytes on."""
         _write(data)
+        self._within = not data.endswith(b"\n")
 
     def message(self, text: str) -> None:
         """Write a line."""
+        self._end_line()
         _write(f"vagga: {visible(text)}\n".encode("utf-8", "replace"))
 
     def progress(self, name: str, received: int, total: int | None) -> None:
@@ -60,6 +63,19 @@ class Lines(View):
     def end(self, container: str, short: str, seconds: float) -> None:
         """Say that it is done, in words that the original has too."""
         self.message(f"Container {container} ({short}) built in {seconds:.1f} seconds.")
+
+    def failed(self) -> None:
+        """Leave no half line: what went wrong is a line of its own."""
+        self._end_line()
+
+    def stopped(self) -> None:
+        """Leave no half line."""
+        self._end_line()
+
+    def _end_line(self) -> None:
+        if self._within:
+            self._within = False
+            _write(b"\n")
 
 
 class Terminal(View):
@@ -122,6 +138,13 @@ class Terminal(View):
         lines = self._kept.decode("utf-8", "replace").splitlines()[-LAST_LINES:]
         for line in lines:
             self._console.print(f"  {visible(line.replace(chr(9), ' '))}", markup=False, style="dim")
+        self._title = ""
+
+    def stopped(self) -> None:
+        """Leave no half line."""
+        self._clear()
+        if self._title:
+            self._print("x", "stopped", "red")
         self._title = ""
 
     def _finish(self) -> None:

@@ -6,7 +6,7 @@ import _socket
 import os
 import time
 
-from vaggapy.errors import ExitCode, VaggaError, visible
+from vaggapy.errors import ExitCode, VaggaError, one_line, visible
 from vaggapy.sandbox import operations, run
 from vaggapy.supervise import messages
 from vaggapy.supervise.loop import Loop
@@ -55,6 +55,9 @@ def execute(
         for stage in plan.stages:
             code = _run_stage(stage, spawner, signals, (out, err), status, colour)
             if code:
+                for name in stage.fills:
+                    why = f"volume {name} is not kept: {stage.name}, which was to fill it, ended with {code}"
+                    err.write(f"vagga: {one_line(why, 'the next run begins anew', 'volume-not-kept')}\n".encode())
                 break
             keep(stage)
             if stage.epilog:

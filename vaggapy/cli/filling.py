@@ -47,7 +47,7 @@ class Filling:
         self._signals = signals
         self._locks: dict[str, ExitStack] = {}
 
-    def begin(self, planned: Plan, make_plan: Callable[[], Plan]) -> Plan:
+    def begin(self, planned: Plan, make_plan: Callable[[], Plan | None]) -> Plan:
         """Lock the volumes that a plan fills; return the plan as it is then, for another vagga may have filled them.
 
         Raises:
@@ -58,7 +58,7 @@ class Filling:
             self.close()
             for name in names:  # in one order everywhere, so that no two wait for each other
                 self._locks[name] = hold(self._places, name, self._signals, self._wait)
-            planned = make_plan()
+            planned = make_plan() or planned
         return planned
 
     def keep(self, stage: Stage) -> None:

@@ -275,12 +275,12 @@ def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None]) ->
             return ExitCode.OK
         if spawner is None:
             return _show_plan(planned, options)
-        if any(stage.fills for stage in planned.stages):
+        if any(stage.fills for stage in planned.stages) and not options.containers_only:
             from vaggapy.cli.filling import Filling  # once in the life of a volume
 
             filling = Filling(project, caller, signals)
-            planned = filling.begin(planned, lambda: make_plan(project, caller) or planned)
-        planned = _place(planned, project, caller, signals, spawner)
+            planned = filling.begin(planned, lambda: make_plan(project, caller))
+        planned = _place(planned, project, caller, signals, spawner, volumes=not options.containers_only)
         if options.containers_only:
             return ExitCode.OK
         first = planned.stages[0].children
@@ -305,18 +305,20 @@ def _volumes(project: Project, caller: Host) -> frozenset[str] | None:
     return frozenset(os.listdir(directory) if os.path.isdir(directory) else ())
 
 
-def _place(planned: Plan, project: Project, caller: Host, signals: Signals, spawner: Spawner) -> Plan:
+def _place(planned: Plan, project: Project, caller: Host, signals: Signals, spawner: Spawner, volumes: bool) -> Plan:
     """Return the plan with everything that it needs in place."""
+    from vaggapy.cli.sealing import sealed  # not for what is only shown
+
     children = [child for stage in planned.stages for child in stage.children]
     if all(isinstance(child.launch.sandbox.root, HostRoot) for child in children):
         from vaggapy.volumes import CACHE, CONTAINER, PROGRAM, VOLUME, used  # only the check
 
         files = any(project.containers[child.container].environ_file for child in children)
         if not files and not any(used(planned.stages, kind) for kind in (CACHE, CONTAINER, PROGRAM, VOLUME)):
-            return planned
+            return sealed(planned, project.directory)
     from vaggapy.cli import roots  # only with containers that are built, or volumes that are kept
 
-    return roots.place(planned, project, caller, signals, spawner.maps)
+    return sealed(roots.place(planned, project, caller, signals, spawner.maps, volumes), project.directory)
 
 
 def _keep_nothing(_stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""The built-in commands about what is built and kept: `_build`, `_version_hash`, `_base_dir`, `_relative_work_dir`."""
+"""The built-in commands about what is built and kept, and where; `_clean` and `_pack_image` have their own modules."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from vaggapy.build import recipe, registry, store
 from vaggapy.build.run import Options as BuildOptions
 from vaggapy.cli import argv, building
 from vaggapy.cli.app import help_text
+from vaggapy.cli.roots import check_ids
 from vaggapy.errors import CommandError, ExitCode, UsageError
 from vaggapy.host import probe
 from vaggapy.plan import check_owner, unknown_container
@@ -50,6 +51,14 @@ def run(name: str, words: tuple[str, ...], options: Options, load: Callable[[], 
         return _build(words, options, load)
     if name == "_version_hash":
         return _version_hash(words, load)
+    if name == "_clean":
+        from vaggapy.cli import clean  # it needs modules that the others do not
+
+        return clean.run(words, options)
+    if name == "_pack_image":
+        from vaggapy.cli import pack  # it uses this module
+
+        return pack.run(words, options, load)
     return _directory(name, words, load)
 
 
@@ -66,6 +75,7 @@ def _build(words: tuple[str, ...], options: Options, load: Callable[[], Project]
     places = store.places(project.directory, project.settings, caller.environ, create=True)
     maps = id_maps(caller)
     how = BuildOptions("force" in given or "no-cache" in given, "no-cache" in given, project.settings.build_lock_wait)
+    check_ids(project.containers[name], maps)
     made = building.builder(project, places, caller, signals, maps, how)
     made.ensure(name, asked=True)
     return ExitCode.OK

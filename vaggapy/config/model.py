@@ -79,6 +79,10 @@ class Persistent(Record):
     init_command: str = ""
 
 
+OWN_CACHES = ("downloads", "git", "images")
+"""Directories of the cache that vagga itself trusts: what is in there under a name is taken for what it is called."""
+
+
 class CacheDir(Record):
     """`!CacheDir PATH`: a writable directory of the cache, which projects may share; `path` is relative to it."""
 

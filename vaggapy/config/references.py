@@ -49,8 +49,13 @@ def check_initial(
     names: Iterable[str],
 ) -> None:
     """Check that each `init-command` can fill its volume: it is a `!Command` that mounts it. `names`: of commands."""
+    fillers: dict[str, str] = {}
     for volume, mark in reader.initial:
         name = volume.init_command
+        other = fillers.setdefault(volume.name, name)
+        if other != name:
+            what = f"volume '{volume.name}' has two init-commands, '{other}' and '{name}'"
+            reader.report(mark, what, "keep one of them, or give one volume another name", "init-command")
         command = commands.get(name)
         if command is None:
             if name not in names:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from vaggapy.config.fields import PERSISTENT, SNAPSHOT, SUBDIR, TMPFS, VOLUME_TAGS
 from vaggapy.config.model import (
+    OWN_CACHES,
     BindRO,
     BindRW,
     CacheDir,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 HIGHEST_SIZE = 2**60
 LONGEST_NAME = 100
+PRIVATE = "/work/.vagga"
 
 
 def volumes(reader: Reader, fields: Structure) -> dict[str, Volume]:
@@ -72,7 +74,11 @@ def _scalar(reader: Reader, node: Node, tag: str) -> Volume | None:
         reader.wrong(node, tag, f"followed by {kind}", f"write '{tag} {example}'")
         return None
     if tag == "!CacheDir":
-        return CacheDir(reader.path(node, node.text, "cache directory", absolute=False))
+        path = reader.path(node, node.text, "cache directory", absolute=False)
+        if path.partition("/")[0] in OWN_CACHES:
+            what = f"cache directory '{path}' belongs to vagga itself"
+            reader.report(node.mark, what, "use another name", "bad-name")
+        return CacheDir(path)
     if tag == "!Container":
         reader.references.append(Reference(node.text, node.mark, tag))
         return ContainerRoot(node.text)
@@ -95,6 +101,9 @@ def _bind(reader: Reader, node: Scalar, tag: str) -> BindRO | BindRW:
         what = f"source '{source}' is neither below /work nor /volumes"
         remedy = "the project is at /work, 'external-volumes' of the settings at /volumes/NAME"
         reader.report(node.mark, what, remedy, "bad-path")
+    elif tag == "!BindRW" and f"{source}/".startswith(f"{PRIVATE}/"):
+        what = f"source '{source}' is what vagga keeps of the project, and writes itself"
+        reader.report(node.mark, what, "use !BindRO, or another directory", "bad-path")
     return BindRO(source) if tag == "!BindRO" else BindRW(source)
 
 

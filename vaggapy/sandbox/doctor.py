@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import sys
 import tempfile
 
@@ -21,6 +22,7 @@ from vaggapy.sandbox.spec import PIPES, TERMINAL, Failure, HostRoot, Launch, Ove
 OK, MISSING, FAILED = "ok", "missing", "failed"
 PATIENCE = 10_000  # ms for one child
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PROFILE = "abi <abi/4.0>, include <tunables/global> profile vagga {path} flags=(unconfined) {{ userns, }}"
 
 
@@ -51,6 +53,7 @@ def checks() -> tuple[Check, ...]:
         _descriptors(),
         _killed_with_spawner(spawner, caller),
         _network(caller),
+        _bootstrap(),
     ]
     return tuple(found)
 
@@ -112,6 +115,17 @@ def _overlay(spawner: run.Spawner, caller: host.Host) -> Check:
         remedy = "use another kernel, or report this one with its version"
         return Check(name, MISSING, "a directory that exists below cannot be removed and made again", remedy, False)
     return Check(name, OK, "a directory that exists below was removed and made again", "", False)
+
+
+def _bootstrap() -> Check:
+    """Look whether the programs are there that `!Debian` and `!Ubuntu` need; other steps do without."""
+    name = "mmdebstrap"
+    if shutil.which(name) is None:
+        return Check(name, MISSING, "!Debian and !Ubuntu cannot be built", f"install the package {name}", False)
+    if not os.path.exists(DEBIAN_KEYRING):
+        remedy = "install the package debian-archive-keyring"
+        return Check(name, MISSING, "!Debian cannot be built: the keyring is missing", remedy, False)
+    return Check(name, OK, "roots of Debian and Ubuntu can be built", "", False)
 
 
 def _descriptors() -> Check:

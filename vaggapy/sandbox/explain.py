@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Root = HostRoot | ImageRoot | Overlay
 
 EPERM, ENOENT, EIO, ENOEXEC, EACCES, EBUSY, EEXIST = 1, 2, 5, 8, 13, 16, 17
-ENODEV, ENOTDIR, EINVAL, ENOSPC, EROFS, ELOOP, ENOSYS, EUSERS, ENOTSUP = 19, 20, 22, 28, 30, 40, 38, 87, 95
+EXDEV, ENODEV, ENOTDIR, EINVAL, ENOSPC, EROFS, ELOOP, ENOSYS, EUSERS, ENOTSUP = 18, 19, 20, 22, 28, 30, 40, 38, 87, 95
 E2BIG, EAGAIN, ENOMEM, EMFILE, ETXTBSY = 7, 11, 12, 24, 26
 
 NAMES = {
@@ -290,6 +290,8 @@ def _failed_source(failure: Failure, root: Root) -> SandboxError:
         what = f"{_image(root)} cannot be entered: {source}: {cause(failure.errno)}"
         return SandboxError(what, "build the container again", "image-missing")
     what = f"volume {failure.target}: {source}"
+    if failure.errno == EXDEV:
+        return SandboxError(f"{what}: a link leads out of the project", "copy what it names into it", "volume-source")
     if isinstance(root, HostRoot) and source == failure.target and source in root.exposed:
         what = f"`expose`: {source}"
     if failure.errno in (ENOENT, ENOTDIR):

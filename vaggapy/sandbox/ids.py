@@ -68,6 +68,25 @@ def identity(extents: tuple[Extent, ...]) -> tuple[Extent, ...]:
     return tuple(Extent(extent.inside, extent.inside, extent.count) for extent in extents)
 
 
+def first_missing(first: int, last: int, extents: tuple[Extent, ...]) -> int:
+    """Return the lowest id of `first .. last` that a namespace does not have inside, -1 if it has all."""
+    for extent in sorted(extents, key=lambda extent: extent.inside):
+        if extent.inside <= first < extent.inside + extent.count:
+            first = extent.inside + extent.count
+    return first if first <= last else -1
+
+
+def joined(extents: tuple[Extent, ...]) -> tuple[Extent, ...]:
+    """Return what a namespace has inside, with extents that touch as one; where they lead to is not told."""
+    found: list[Extent] = []
+    for extent in sorted(extents, key=lambda extent: extent.inside):
+        if found and found[-1].inside + found[-1].count == extent.inside:
+            found[-1] = Extent(found[-1].inside, 0, found[-1].count + extent.count)
+        else:
+            found.append(Extent(extent.inside, 0, extent.count))
+    return tuple(found)
+
+
 def map_text(extents: tuple[Extent, ...]) -> bytes:
     """Return the text that uid_map and gid_map take."""
     return b"".join(b"%d %d %d\n" % (extent.inside, extent.outside, extent.count) for extent in extents)

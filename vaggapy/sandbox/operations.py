@@ -160,13 +160,17 @@ class MirrorRoot(Record):
 
 
 class Tree(Record):
-    """Bind `source` of the host, with all mounts below it, at `target`; `place` as in `MountPoint`."""
+    """Bind `source` of the host, with all mounts below it, at `target`; `place` as in `MountPoint`.
+
+    `within`: the project, if `source` lies in it. No link on the way leads out of it then, or into its `.vagga`.
+    """
 
     source: str
     target: str
     read_only: bool = False
     optional: bool = False
     place: str = ""
+    within: str = ""
 
     def describe(self) -> str:
         """Say what this does."""
@@ -303,7 +307,7 @@ def template(sandbox: Sandbox) -> tuple[Operation, ...]:
     shared, staged = _shared_binds(sandbox)
     overlays = [mount for mount in sandbox.mounts if isinstance(mount, Overlay) and mount.upper]
     lowers = _staged_lowers(sandbox, len(staged))
-    trees: list[Tree | OverlayMount] = [Tree(bind.source, bind.target, bind.read_only) for bind in shared]
+    trees: list[Tree | OverlayMount] = [_tree(sandbox, bind, bind.target) for bind in shared]
     trees += [_overlay_mount(mount, mount.lowers) for mount in overlays]
     return (
         *_root(sandbox),
@@ -318,11 +322,17 @@ def template(sandbox: Sandbox) -> tuple[Operation, ...]:
         ReadOnly("/" if isinstance(sandbox.root, HostRoot) else "/dev"),
         Tree(sandbox.project, WORK),
         *sorted(trees, key=lambda tree: tree.target),
-        *(Tree(bind.source, f"{STAGING}/{n}", bind.read_only, place=bind.target) for n, bind in enumerate(staged)),
+        *(_tree(sandbox, bind, f"{STAGING}/{n}", bind.target) for n, bind in enumerate(staged)),
         *(Tree(source, place, read_only=True, place=target) for source, place, target in lowers),
         *_optional_files(sandbox),
         Tree("/proc", "/proc"),
     )
+
+
+def _tree(sandbox: Sandbox, bind: Bind, target: str, place: str = "") -> Tree:
+    """Return how a bind is made. Links of the project may not choose what of the host a volume shows."""
+    within = sandbox.project if bind in sandbox.mounts and inside(bind.source, sandbox.project) else ""
+    return Tree(bind.source, target, bind.read_only, place=place, within=within)
 
 
 def _root(sandbox: Sandbox) -> tuple[Operation, ...]:

@@ -29,6 +29,7 @@ from vaggapy.sandbox.operations import (
     Symlink,
     Terminals,
     Tree,
+    inside,
 )
 from vaggapy.sandbox.spec import Failure
 
@@ -36,6 +37,7 @@ EPERM = 1
 ENOENT = 2
 EACCES = 13
 EBUSY = 16
+EXDEV = 18
 EINVAL = 22
 EROFS = 30
 ENOTSUP = 95
@@ -45,6 +47,7 @@ SCRATCH = "/tmp"  # of the host: where a root is put together, seen by nobody el
 QUIET = linux.MS_NOSUID | linux.MS_NODEV
 ROOT_SIZE = 1024 * 1024
 GROUP_TTY = 5
+PRIVATE = ".vagga"
 
 
 class StepError(Exception):
@@ -96,6 +99,8 @@ def _open_sources(operation: Operation) -> list[tuple[str, int]]:
     """Return (target or name, descriptor) of what an operation binds, opened before anything is covered."""
     try:
         match operation:
+            case Tree(source, target, within=within) if within:
+                return [(target, _open_below(within, source, operation.read_only))]
             case Tree(source, target) | Image(source, _, target):
                 return [(target, linux.open_tree(source))]
             case OptionalFile(source, target):
@@ -117,6 +122,26 @@ def _open_sources(operation: Operation) -> list[tuple[str, int]]:
             place = getattr(operation, "place", "") or operation.target
             raise StepError(Failure(SOURCE, error.errno or 0, operation.source, place)) from error
         raise _failed(operation, error) from error
+
+
+def _open_below(top: str, source: str, read_only: bool) -> int:
+    """Return a detached copy of the mounts at a path of the project `top`, which no link leads out of.
+
+    The files of others are not the project's to give away, and its `.vagga` is what vagga itself trusts: a link leads
+    there only to be read, and on the way to what is in there, there is none.
+    """
+    rest = source.removeprefix(top.rstrip("/")).strip("/")
+    own = rest.partition("/")[0] == PRIVATE
+    resolve = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_MAGICLINKS | (linux.RESOLVE_NO_SYMLINKS if own else 0)
+    opened = [os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+    try:
+        opened.append(linux.openat2(opened[0], rest or ".", os.O_PATH, resolve=resolve))
+        above, found = (os.readlink(f"/proc/self/fd/{fd}") for fd in opened)
+        if not own and not read_only and inside(found, f"{above.rstrip('/')}/{PRIVATE}"):
+            raise OSError(EXDEV, os.strerror(EXDEV), source)
+        return linux.open_tree(f"/proc/self/fd/{opened[1]}")
+    finally:
+        _close(opened)
 
 
 def _open_mirror(skipped: tuple[str, ...]) -> list[tuple[str, int]]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from vaggapy.build.actions import Action, Empty, MakeDirectory
 from vaggapy.build.context import Context
 from vaggapy.build.kind import Done, Kind, StepError
+from vaggapy.config.model import OWN_CACHES
 from vaggapy.config.shapes import PAIRS, Field, Shape
 from vaggapy.record import Record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-RESERVED = ("downloads", "git", "images")
-"""What is taken from there is trusted by its name."""
 
 
 class CacheDirs(Record):
@@ -30,7 +28,7 @@ def act(step: CacheDirs, context: Context) -> Done:
     """
     actions: list[Action] = []
     for path, name in step.directories.items():
-        if name.partition("/")[0] in RESERVED:
+        if name.partition("/")[0] in OWN_CACHES:
             raise StepError(f"cache directory {name!r} belongs to vagga itself", "use another name", "build-values")
         actions += [MakeDirectory(path), Empty(path)]
     caches = (*context.caches, *step.directories.items())

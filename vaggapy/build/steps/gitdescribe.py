@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from vaggapy.build.actions import Action, Install, OnHost
+from vaggapy.build.actions import ROOT, Action, Copy, OnHost, Remove
 from vaggapy.build.context import Context
-from vaggapy.build.jobs import STORAGE
 from vaggapy.build.kind import Done, Kind
 from vaggapy.build.places import PROJECT, in_project
 from vaggapy.build.sources import GitDescription, Source
@@ -15,6 +14,10 @@ TRUSTED = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_C
 DESCRIBE = """if [ "$3" ]; then text=$(git -C "$1" describe --match "$3"); else text=$(git -C "$1" describe); fi
 printf %s "$text" > "$2"
 """
+
+
+PLACE = "/.vagga-describe"
+"""Where git's words are put, in the tree: a program of the host sees nothing else that it can write to."""
 
 
 class GitDescribe(Record):
@@ -34,12 +37,12 @@ def act(step: GitDescribe, context: Context) -> Done:
     repository = in_project(step.repo)
     if not step.output_file:
         return Done((), context)
-    place = f"{STORAGE}/.tmp.describe.{context.container}"
-    words = ("/bin/sh", "-ec", DESCRIBE, "sh", repository, place, step.pattern)
+    words = ("/bin/sh", "-Cec", DESCRIBE, "sh", repository, f"{ROOT}{PLACE}", step.pattern)
     actions: tuple[Action, ...] = (
+        Remove(PLACE),
         OnHost(words, "git", TRUSTED),
-        Install(place, step.output_file),
-        OnHost(("rm", "-f", place), "coreutils"),
+        Copy(PLACE, step.output_file, umask=0o022),
+        Remove(PLACE),
     )
     return Done(actions, context)
 
