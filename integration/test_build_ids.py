@@ -156,8 +156,8 @@ def test_a_cache_that_is_not_there_is_told(small: Project) -> None:
     assert "/does/not/exist" in result.err
 
 
+@pytest.mark.skipif(os.getuid() == 0, reason="modes do not hold root back")
 def test_a_read_only_project_runs_what_is_built_and_says_why_it_cannot_build(small: Project) -> None:
-    need(os.getuid() != 0, "somebody whom modes hold back")
     write(small, MARK)
     assert seen(small).out == "x\n"
     places = [small.directory / ".vagga", small.directory / ".vagga/.roots", small.directory / ".vagga/.layers"]
