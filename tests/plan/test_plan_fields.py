@@ -8,7 +8,7 @@ from vaggapy.config.bind import bind
 from vaggapy.config.model import Settings
 from vaggapy.config.tree import parse
 from vaggapy.host import Host
-from vaggapy.plan import DEFAULT_PATH, Plan, Request, expand, plan
+from vaggapy.plan import DEFAULT_PATH, Plan, Request, base_environ, expand, plan
 from vaggapy.record import replace
 from vaggapy.sandbox.spec import ImageRoot, Overlay
 from vaggapy.supervise.stage import Banner
@@ -177,7 +177,8 @@ def test_the_command_that_fills_has_the_volume_in_the_making() -> None:
 
 def informed(said: Defaults, host: Host = CALLER, keys: str = "run: [a]", request: Request | None = None) -> ChildPlan:
     stage = made(keys, host, request, "setup: [], environ: {OF: container}").stages[0]
-    return placed(stage, {"container:x": "/root"}, {"x": said}, lambda root, path: f"{root}/{path}").children[0]
+    base = base_environ(Settings(), host)
+    return placed(stage, {"container:x": "/root"}, {"x": said}, base, lambda root, path: f"{root}/{path}").children[0]
 
 
 @pytest.mark.parametrize(
