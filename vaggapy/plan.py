@@ -30,6 +30,8 @@ from vaggapy.sandbox.spec import (
 from vaggapy.supervise.stage import Banner, ChildPlan, Listen, Stage
 from vaggapy.volumes import (
     CONTAINER,
+    DEFAULT_HOME,
+    DEFAULT_PATH,
     fillers,
     filling,
     missing_volumes,
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
     from vaggapy.config import model
     from vaggapy.host import Host
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-DEFAULT_HOME = "/tmp"
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 PASSED = "VAGGAENV_"
 SINGLE_GRACE = 2
@@ -230,7 +230,7 @@ def _child(
     host: Host,
 ) -> ChildPlan:
     container = project.containers[program.container]
-    environ, weak = _environ(project.settings, container, program, extra, request, host)
+    environ = _environ(project.settings, container, program, extra, request, host)
     launched = spec.Program(
         words=_words(container, program, arguments),
         environ=environ,
@@ -248,7 +248,7 @@ def _child(
     root = _root(container, host, request.writable or program.transient)
     sandbox = Sandbox(root, project.directory, _mounts(project, container, program, host))
     listen = listen_address(program.tcp_socket)
-    return ChildPlan(name, Launch(sandbox, launched), listen, not program.work_dir, container.name, weak)
+    return ChildPlan(name, Launch(sandbox, launched), listen, not program.work_dir, container.name)
 
 
 def _words(container: model.Container, program: Program, arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -287,18 +287,18 @@ def _environ(
     extra: Mapping[str, str],
     request: Request,
     host: Host,
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the environment of a child, and the names in it that the root of the container may say otherwise.
+) -> dict[str, str]:
+    """Return the environment of a child; nothing of the caller's but what is named here comes in.
 
-    Nothing of the caller's but what is named here comes in. Later wins: PATH and HOME, proxies, the names of command
-    and child, (the image, `environ-file`), the container's, the command's, what settings propagate, those that they
-    set, `VAGGAENV_X`, `-e`, `-E`, `options`.
+    Later wins: PATH and HOME, proxies, the container's, the command's, what settings propagate, those that they set,
+    `VAGGAENV_X` and `-e`, `-E`, `options`.
     """
-    weak = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
+    environ = {"TERM": host.environ.get("TERM", "dumb"), "PATH": DEFAULT_PATH, "HOME": DEFAULT_HOME}
     if settings.proxy_env_vars:
-        weak.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
-    weak.update(extra)
-    environ = {**container.environ, **program.environ}
+        environ.update((name, host.environ[name]) for name in PROXIES if name in host.environ)
+    environ.update(extra)
+    environ.update(container.environ)
+    environ.update(program.environ)
     for pattern in settings.propagate_environ:
         environ.update((name, value) for name, value in host.environ.items() if matches(pattern, name))
     environ.update(settings.environ)
@@ -309,7 +309,7 @@ def _environ(
     environ.update((name, host.environ.get(name, "")) for name in request.copied)
     environ.update(request.environ)
     environ.update(request.variables)
-    return {**weak, **environ}, tuple(name for name in weak if name not in environ)
+    return environ
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -13,7 +13,7 @@ from vaggapy.build import store
 from vaggapy.errors import CommandError, ExitCode, VaggaError
 from vaggapy.record import replace
 from vaggapy.sandbox.ids import map_text
-from vaggapy.volumes import CACHE, CONTAINER, FILLED, PROGRAM, VOLUME, Defaults, placed, used
+from vaggapy.volumes import CACHE, CONTAINER, FILLED, PROGRAM, VOLUME, Defaults, persistent, placed, used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _make_volumes(
     volumes: tuple[str, ...], project: Project, places: Places, host: Host, signals: Signals, maps: IdMaps
 ) -> None:
     """Make the persistent volumes that are not there; those of an `init-command` begin anew under another name."""
-    known = project.persistent
+    known = persistent(project)
     if volumes:
         store.hold(places.volumes)  # as for roots
     for name in volumes:

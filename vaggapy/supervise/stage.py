@@ -24,8 +24,7 @@ class Banner(Record):
 class ChildPlan(Record):
     """One child: what to launch, and the socket to pass to it.
 
-    `wanders`: it starts where the caller is. `container`: the name of its own. `weak`: the variables that have values
-    only because nobody has said otherwise; the root of the container may.
+    `wanders`: it starts where the caller is. `container`: the name of its own.
     """
 
     name: str
@@ -33,7 +32,6 @@ class ChildPlan(Record):
     listen: Listen | None = None
     wanders: bool = False
     container: str = ""
-    weak: tuple[str, ...] = ()
 
 
 class Stage(Record):
