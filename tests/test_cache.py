@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from vaggapy import cache
+from vaggapy.cli.listing import resolve
 from vaggapy.config.model import Project
 from vaggapy.errors import ConfigError
+from vaggapy.host import Host
+from vaggapy.plan import Request, plan
 from vaggapy.record import pack, pack_each, replace
 
 TEXT = "containers:\n  host:\n    setup: [!Host]\ncommands:\n  one: !Command\n    container: host\n    run: 'true'\n"
@@ -303,3 +306,24 @@ def test_commands_and_containers_are_kept_one_by_one(place: Path) -> None:
 def test_an_entry_of_a_state_of_the_code_with_other_fields_is_a_miss() -> None:
     assert "Command name mark program" in cache.FIELDS
     assert cache.FIELDS in cache.IDENTITY
+
+
+def test_a_plan_looks_only_at_what_its_command_needs(place: Path) -> None:
+    """Of a project with many commands and containers, the others could be anything."""
+    (place / "vagga.yaml").write_text(
+        "containers:\n  host: {setup: [!Host]}\n"
+        "  big: {setup: [], volumes: {/d: !Persistent {name: d, init-command: fill}}}\n"
+        "commands:\n  first: !Command {container: host, run: [a]}\n"
+        "  one: !Command {container: host, run: [a], prerequisites: [first], aliases: [o]}\n"
+        "  fill: !Command {container: big, run: [a]}\n"
+    )
+    project = load(place)
+    containers, commands = pack_each(project.containers), pack_each(project.commands)
+    rest = pack(replace(project, containers={}, commands={}))
+    plant(place, project=(rest, {**containers, "big": b"?"}, {**commands, "fill": b"?"}))
+    found = load(place)
+    command = resolve(found, "o")
+    caller = Host(1000, 1000, "u", ("/home",), found.directory, {}, (False, False, False), "", 0, 0)
+    stages = plan(found, command.name, Request(), caller, frozenset()).stages
+    assert [stage.name for stage in stages] == ["first", "one"]
+    assert found.persistent["d"].init_command == "fill"

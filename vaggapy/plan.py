@@ -30,6 +30,8 @@ from vaggapy.sandbox.spec import (
 from vaggapy.supervise.stage import Banner, ChildPlan, Listen, Stage
 from vaggapy.volumes import (
     CONTAINER,
+    DEFAULT_HOME,
+    DEFAULT_PATH,
     fillers,
     filling,
     missing_volumes,
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
     from vaggapy.config import model
     from vaggapy.host import Host
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-DEFAULT_HOME = "/tmp"
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 PASSED = "VAGGAENV_"
 SINGLE_GRACE = 2

@@ -40,6 +40,8 @@ INSIDE = "inside:"
 EXTERNAL = "/volumes"
 FILLED = ".tmp."
 EMPTY_SIZE = 4096
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_HOME = "/tmp"
 
 
 class Defaults(Record):
@@ -149,11 +151,16 @@ def _programs(command: Command | Supervise) -> tuple[Program, ...]:
     return tuple(child.program for child in command.children)
 
 
+def persistent(project: model.Project) -> Mapping[str, Persistent]:
+    """Return every persistent volume of a project by name."""
+    return project.persistent
+
+
 def missing_volumes(project: model.Project, volumes: frozenset[str] | None) -> frozenset[str]:
     """Return the volumes that an `init-command` must fill; `volumes` are those that exist."""
     if volumes is None:
         return frozenset()
-    known = project.persistent
+    known = persistent(project)
     return frozenset(name for name, volume in known.items() if volume.init_command and name not in volumes)
 
 
@@ -161,8 +168,9 @@ def fillers(project: model.Project, command: Command | Supervise, wanted: frozen
     """Return the commands that fill what `command` needs; none for a command that fills it itself."""
     if not wanted:
         return ()
+    known = persistent(project)
     needed = [volume.name for program in _programs(command) for volume in _persistent(project, program)]
-    names = (project.persistent[name].init_command for name in needed if name in wanted)
+    names = (known[volume].init_command for volume in needed if volume in wanted)
     return tuple(name for name in dict.fromkeys(names) if name != command.name)
 
 
@@ -170,7 +178,8 @@ def filling(stage: Stage, project: model.Project, wanted: frozenset[str]) -> Sta
     """Return the stage of an `init-command` with the volumes in the making in their places."""
     if not wanted:
         return stage
-    filled = {name for name in wanted if project.persistent[name].init_command == stage.name}
+    known = persistent(project)
+    filled = {name for name in wanted if known[name].init_command == stage.name}
     if not filled:
         return stage
     places = {f"{VOLUME}{name}": f"{VOLUME}{FILLED}{name}" for name in filled}

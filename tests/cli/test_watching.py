@@ -1,4 +1,4 @@
-"""`expect-inotify-limit` and the setting `auto-apply-sysctl` (vagga.md 3.2). No test changes the limit of the machine."""
+"""`expect-inotify-limit` and `auto-apply-sysctl` (vagga.md 3.2). No test changes the limit of the machine."""
 
 from __future__ import annotations
 
@@ -46,5 +46,8 @@ def test_the_highest_limit_that_is_set_is_that_of_the_original() -> None:
         (("no-such-program",), "no-such-program: No such file or directory"),
     ],
 )
-def test_a_program_that_fails_is_told_and_none_reads_standard_input(words: tuple[str, ...], why: str) -> None:
+def test_a_program_that_fails_is_told_and_none_reads_standard_input(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], why: str
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # a directory that cannot be searched would change the error
     assert run_program(words) == why

@@ -1,4 +1,4 @@
-"""What fields of commands mean for a plan, and what the root of a container may say (vagga.md 3.2, 3.5, 5.7, 7.3)."""
+"""What fields of commands mean for a plan, and which volumes are filled first (vagga.md 3.2, 3.5, 7.3)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vaggapy.config.bind import bind
 from vaggapy.config.model import Settings
 from vaggapy.config.tree import parse
 from vaggapy.host import Host
-from vaggapy.plan import DEFAULT_PATH, Plan, Request, base_environ, expand, plan
+from vaggapy.plan import Plan, Request, expand, plan
 from vaggapy.record import replace
 from vaggapy.sandbox.spec import ImageRoot, Overlay
 from vaggapy.supervise.stage import Banner
-from vaggapy.volumes import Defaults, missing_volumes, placed
+from vaggapy.volumes import missing_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,11 @@ commands:
     kill-unresponsive-after: 7
     children:
       a: !Command {container: x, run: [a], banner: of a, banner-delay: 1, pass-tcp-socket: 1}
-      b: !Command {container: x, run: [a], volumes: {/z: !Container z, /s: !Snapshot {container: z}}, pass-tcp-socket: 2}
+      b: !Command
+        container: x
+        run: [a]
+        volumes: {/z: !Container z, /s: !Snapshot {container: z}}
+        pass-tcp-socket: 2
 """
 
 
@@ -170,52 +174,3 @@ def test_the_command_that_fills_has_the_volume_in_the_making() -> None:
     assert [stage.fills for stage in stages] == [(), ("data",), ()]
     sources = [getattr(mount, "source", "") for stage in stages for mount in stage.children[0].launch.sandbox.mounts]
     assert [source for source in sources if source.startswith("volume:")] == ["volume:.tmp.data", "volume:data"]
-
-
-# --- what the root of a container says --------------------------------------------------------------------------------
-
-
-def informed(said: Defaults, host: Host = CALLER, keys: str = "run: [a]", request: Request | None = None) -> ChildPlan:
-    stage = made(keys, host, request, "setup: [], environ: {OF: container}").stages[0]
-    base = base_environ(Settings(), host)
-    return placed(stage, {"container:x": "/root"}, {"x": said}, base, lambda root, path: f"{root}/{path}").children[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "caller", "keys", "request_", "value"),
-    [
-        ("http_proxy", {"http_proxy": "caller"}, "run: [a]", Request(), "root"),
-        ("PATH", {}, "run: [a]", Request(), "root"),
-        ("PATH", {}, f"run: [a], environ: {{PATH: '{DEFAULT_PATH}'}}", Request(), DEFAULT_PATH),
-        ("HOME", {}, "run: [a]", Request(), "root"),
-        ("OF", {}, "run: [a]", Request(), "container"),
-        ("OF", {}, "run: [a], environ: {OF: command}", Request(), "command"),
-        ("X", {"VAGGAENV_X": "caller"}, "run: [a]", Request(), "caller"),
-        ("X", {}, "run: [a]", Request(environ=(("X", "given"),)), "given"),
-        ("X", {}, "run: [a]", Request(), "root"),
-        ("Y", {}, "run: [a]", Request(), None),
-    ],
-)
-def test_the_root_says_more_than_the_defaults_and_less_than_everybody_else(
-    name: str, caller: dict[str, str], keys: str, request_: Request, value: str | None
-) -> None:
-    """The root: `ENV` of an image and `environ-file`, line 3 of the list of sources."""
-    said = Defaults(tuple((each, "root") for each in ("http_proxy", "PATH", "HOME", "OF", "X")))
-    found = informed(said, replace(CALLER, environ=caller), keys, request_)
-    assert found.launch.program.environ.get(name) == value
-
-
-@pytest.mark.parametrize(
-    ("keys", "uid", "gid", "directory"),
-    [
-        ("run: [a]", 5, 6, "/srv"),
-        ("run: [a], user-id: 7", 7, 0, "/srv"),
-        ("run: [a], group-id: 7", 0, 7, "/srv"),
-        ("run: [a], work-dir: sub", 5, 6, "/work/sub"),
-    ],
-)
-def test_user_and_directory_of_an_image_count_where_the_file_says_nothing(
-    keys: str, uid: int, gid: int, directory: str
-) -> None:
-    program = informed(Defaults(directory="/srv", uid=5, gid=6), keys=keys).launch.program
-    assert (program.uid, program.gid, program.directory) == (uid, gid, directory)

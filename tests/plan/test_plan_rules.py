@@ -8,10 +8,11 @@ from vaggapy.config.bind import bind
 from vaggapy.config.tree import parse
 from vaggapy.errors import CommandError, UsageError, VaggaError
 from vaggapy.host import Host
-from vaggapy.plan import DEFAULT_PATH, Request, check_owner, expand, join, listen_address, plan, plan_program
+from vaggapy.plan import Request, check_owner, expand, join, listen_address, plan, plan_program
 from vaggapy.record import replace
 from vaggapy.sandbox import spec
 from vaggapy.supervise.stage import Listen
+from vaggapy.volumes import DEFAULT_PATH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
