@@ -20,7 +20,7 @@ import sys
 import time
 
 from vaggapy import __version__, errors
-from vaggapy.config import model
+from vaggapy.config import model, rules
 from vaggapy.config.load import Found, find
 from vaggapy.errors import ConfigError, ExitCode, Interrupted, VaggaError
 from vaggapy.record import Packed, pack, pack_each, records, replace, unpack
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Fingerprint = tuple[str, tuple[int, ...]]
     PackedProject = tuple[Any, dict[str, bytes], dict[str, bytes]]
 
-CLASSES = {**records(vars(model)), **records(vars(errors))}
+CLASSES = {**records(vars(model)), **records(vars(rules)), **records(vars(errors))}
 FIELDS = ";".join(f"{name} {' '.join(kind._fields)}" for name, kind in CLASSES.items())
 IDENTITY = (__version__, FIELDS, sys.hexversion, sys.implementation.name)
 HUP, INT, QUIT, TERM = 1, 2, 3, 15

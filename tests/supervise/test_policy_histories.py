@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from vaggapy.config.model import MODES, STOP_ON_FAILURE
-from vaggapy.supervise.policy import (
+from vaggapy.supervise.events import (
     CONT,
     GRACE,
     HUP,
@@ -36,9 +36,8 @@ from vaggapy.supervise.policy import (
     Suspend,
     SuspendSelf,
     TimerFired,
-    initial,
-    step,
 )
+from vaggapy.supervise.policy import initial, step
 
 SIGNALS = {
     "HUP": HUP, "INT": INT, "QUIT": QUIT, "USR1": 10, "PIPE": PIPE,

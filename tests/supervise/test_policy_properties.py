@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaggapy.config.model import MODES, STOP_ON_FAILURE
-from vaggapy.supervise.policy import (
+from vaggapy.supervise.events import (
     CONT,
     GRACE,
     HUP,
@@ -43,9 +43,8 @@ from vaggapy.supervise.policy import (
     Suspend,
     SuspendSelf,
     TimerFired,
-    initial,
-    step,
 )
+from vaggapy.supervise.policy import initial, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vaggapy.config.model import STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL
-from vaggapy.supervise.policy import (
+from vaggapy.supervise.events import (
     GRACE,
     HUP,
     INT,
@@ -27,9 +27,8 @@ from vaggapy.supervise.policy import (
     StillAlive,
     TimerFired,
     Told,
-    initial,
-    step,
 )
+from vaggapy.supervise.policy import initial, step
 
 GRACE_SECONDS = 2.0
 

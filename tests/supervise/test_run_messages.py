@@ -7,8 +7,7 @@ import signal
 
 import pytest
 
-from vaggapy.supervise.messages import duration, record_json, signal_name, text
-from vaggapy.supervise.policy import (
+from vaggapy.supervise.events import (
     CONT,
     HUP,
     INT,
@@ -24,6 +23,7 @@ from vaggapy.supervise.policy import (
     StillAlive,
     Told,
 )
+from vaggapy.supervise.messages import duration, record_json, signal_name, text
 
 EXITED = ChildEnded("web", 1, 42, 1, 0, core=False, seconds=12.3149, cause="first")
 KILLED = ChildEnded("web", 1, 42, 137, 9, core=False, seconds=3.0, cause="first")

@@ -16,9 +16,9 @@ from vaggapy.errors import CommandError, ExitCode, Interrupted, VaggaError
 from vaggapy.plan import PROXIES
 from vaggapy.sandbox import run as sandboxes
 from vaggapy.sandbox.spec import Launch
+from vaggapy.supervise.events import ChildNotStarted
 from vaggapy.supervise.loop import Loop
 from vaggapy.supervise.output import Outlet
-from vaggapy.supervise.policy import ChildNotStarted
 from vaggapy.supervise.signals import ASKING, TSTP
 from vaggapy.supervise.stage import ChildPlan, Stage
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vaggapy.config.model import Persistent, Project, Settings
     from vaggapy.host import Host
     from vaggapy.sandbox.spec import IdMaps
-    from vaggapy.supervise.policy import Told
+    from vaggapy.supervise.events import Told
     from vaggapy.supervise.signals import Signals
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el"}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vaggapy.host import Host
     from vaggapy.plan import Plan
     from vaggapy.sandbox.spec import Sandbox
-    from vaggapy.supervise.policy import Told
+    from vaggapy.supervise.events import Told
     from vaggapy.supervise.signals import Signals
     from vaggapy.supervise.stage import Listen, Stage
 

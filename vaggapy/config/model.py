@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vaggapy.config.rules import Rules
+
 COMPATIBLE_WITH = "0.8.1"
 """The version of the original vagga whose files we understand; `minimum-vagga` is compared with it."""
 
@@ -21,7 +23,8 @@ MEBIBYTE = 1024 * 1024
 
 STOP_ON_FAILURE = "stop-on-failure"
 WAIT_ALL_SUCCESSFUL = "wait-all-successful"
-MODES = (STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL)
+KEEP_GOING = "keep-going"
+MODES = (STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL, KEEP_GOING)
 PID1_MODES = ("wait", "wait-all-children", "exec")
 
 
@@ -233,7 +236,10 @@ class Command(Record):
 
 
 class Supervise(Record):
-    """A `!Supervise` of `commands:`. `kill_unresponsive_after` in seconds, `options` as in `Command`."""
+    """A `!Supervise` of `commands:`. `kill_unresponsive_after` in seconds, `options` as in `Command`.
+
+    `rules`: what the file says beyond the two plain modes, None for nothing.
+    """
 
     name: str
     mark: Mark
@@ -251,6 +257,7 @@ class Supervise(Record):
     banner: str = ""
     banner_delay: int = 0
     expect_inotify_limit: int = 0
+    rules: Rules | None = None
 
 
 class Settings(Record):

@@ -112,6 +112,8 @@ class Program(Record):
     `socket`: a listening socket was passed, to become descriptor 3.
     `first`: WAIT (over with the program itself), WAIT_ALL (with the last of its processes) or EXEC (the program is
     PID 1 itself). `external_uid`: the id of the run's namespace that `uid`, then the only one, stands for; -1: all ids.
+    `notify`: it gets NOTIFY_SOCKET. `ready_fd`: the descriptor that a pipe becomes, on which a newline says that it is
+    ready, -1 for none.
     """
 
     words: tuple[str, ...]
@@ -127,6 +129,8 @@ class Program(Record):
     socket: bool = False
     first: str = WAIT
     external_uid: int = -1
+    notify: bool = False
+    ready_fd: int = -1
 
 
 class Launch(Record):

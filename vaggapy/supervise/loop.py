@@ -16,12 +16,9 @@ from vaggapy.errors import ExitCode
 from vaggapy.sandbox import channel
 from vaggapy.sandbox.run import Spawned, Spawner
 from vaggapy.sandbox.spec import EXEC, PIPES, TERMINAL, TERMINALS, Failure
-from vaggapy.supervise import policy
+from vaggapy.supervise import events, policy
 from vaggapy.supervise.children import Live, exit_of, launch_of, why_not_started
-from vaggapy.supervise.lines import prefixes
-from vaggapy.supervise.messages import DISK_FULL, OUTER_PROC, banner_text
-from vaggapy.supervise.output import Outlet
-from vaggapy.supervise.policy import (
+from vaggapy.supervise.events import (
     CancelTimer,
     Finish,
     Kill,
@@ -33,6 +30,9 @@ from vaggapy.supervise.policy import (
     Suspend,
     SuspendSelf,
 )
+from vaggapy.supervise.lines import prefixes
+from vaggapy.supervise.messages import DISK_FULL, OUTER_PROC, banner_text
+from vaggapy.supervise.output import Outlet
 from vaggapy.supervise.relay import Relay
 from vaggapy.supervise.signals import WINCH, Signals
 from vaggapy.supervise.terminal import Terminal, set_size, size
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable, Mapping
 
-    from vaggapy.supervise.policy import Action, Event, Told
+    from vaggapy.supervise.events import Action, Event, Told
     from vaggapy.supervise.stage import Stage
 else:
     import _signal
@@ -119,7 +119,7 @@ class Loop:
                 self._terminal.make_raw()
             self._take_signals()
             self._plan_banners("")
-            self._feed(policy.Begin(self._now()))
+            self._feed(events.Begin(self._now()))
             while self._code < 0:
                 self._turn()
             return self._code
@@ -149,7 +149,7 @@ class Loop:
                 if name.startswith(BANNER):
                     self._message(banner_text(self._stage.banners[int(name.removeprefix(BANNER))]))
                 else:
-                    self._feed(policy.TimerFired(now, name))
+                    self._feed(events.TimerFired(now, name))
 
     def _plan_banners(self, child: str) -> None:
         """Show the banners of a child, or of the stage, when it is time."""
@@ -175,7 +175,7 @@ class Loop:
             case Suspend(name):
                 self._say(name, ("suspend",), SIGSTOP)
             case Resume(name):
-                self._say(name, ("resume",), policy.CONT)
+                self._say(name, ("resume",), events.CONT)
             case SuspendSelf():
                 self._suspend()
             case SetTimer(name, at):
@@ -195,9 +195,9 @@ class Loop:
         out = self._traffic.out
         if out.closed and not self._told_closed:
             self._told_closed = True
-            number = policy.HUP if out.is_terminal else policy.PIPE
-            if number != policy.HUP or self._signals.obeys_hangup:
-                self._feed(policy.Signalled(self._now(), number))
+            number = events.HUP if out.is_terminal else events.PIPE
+            if number != events.HUP or self._signals.obeys_hangup:
+                self._feed(events.Signalled(self._now(), number))
         if out.lost and not self._told_lost:
             self._told_lost = True
             self._message(DISK_FULL)
@@ -226,9 +226,9 @@ class Loop:
             if number == WINCH:
                 self._resize()
             else:
-                if number == policy.CONT:
+                if number == events.CONT:
                     self._come_back()
-                self._feed(policy.Signalled(self._now(), number))
+                self._feed(events.Signalled(self._now(), number))
 
     def _take_keys(self) -> None:
         if self._relay is None or self._terminal is None:
@@ -237,7 +237,7 @@ class Loop:
             self._come_back()
             return
         for number in self._relay.take_keys(stopping=self._state.stop is not None):
-            self._feed(policy.Signalled(self._now(), number))
+            self._feed(events.Signalled(self._now(), number))
 
     def _resize(self) -> None:
         if self._relay is not None:
@@ -271,7 +271,7 @@ class Loop:
         for control in starting:
             control.send(("resume",))
         self._come_back()
-        self._feed(policy.Signalled(self._now(), policy.CONT))
+        self._feed(events.Signalled(self._now(), events.CONT))
 
     def _stop_job(self) -> None:
         """Stop ourselves and whoever waits for us, as Ctrl+Z on the caller's terminal does.
@@ -280,7 +280,7 @@ class Loop:
         """
         if self._terminal is not None:
             self._terminal.restore()
-        os.kill(0, policy.TSTP)
+        os.kill(0, events.TSTP)
 
     def _come_back(self) -> None:
         """Take the terminal again after a suspension, with the size that it has now."""
@@ -386,7 +386,7 @@ class Loop:
             if self._relay is not None:
                 self._relay.ready = True
             self._plan_banners(live.name)
-            self._feed(policy.Started(self._now(), live.name, live.incarnation, live.pid))
+            self._feed(events.Started(self._now(), live.name, live.incarnation, live.pid))
 
     def _warn_of_outer_proc(self) -> None:
         """Say once that the children see the outer /proc."""
@@ -419,13 +419,13 @@ class Loop:
         self._release(live)
         self._begin(live)
         code, number, core = exit_of(live.status)
-        self._feed(policy.Exited(self._now(), live.name, live.incarnation, code, number, core))
+        self._feed(events.Exited(self._now(), live.name, live.incarnation, code, number, core))
 
     def _fail(self, live: Live, failure: Failure) -> None:
         """Tell the policy that a child could not be started."""
         self._release(live)
         error = why_not_started(failure, self._plans[live.name].launch)
-        self._feed(policy.SpawnFailed(self._now(), live.name, live.incarnation, error.code, str(error)))
+        self._feed(events.SpawnFailed(self._now(), live.name, live.incarnation, error.code, str(error)))
 
     def _release(self, live: Live) -> None:
         """Let go of everything that a child had."""
@@ -473,13 +473,13 @@ class Loop:
         for live in tuple(self._live.values()):
             if live.pidfd >= 0:
                 self._begin(live)  # Whether its program runs or not: it is there, so its end is waited for.
-        self._feed(policy.SpawnerLost(self._now()))
+        self._feed(events.SpawnerLost(self._now()))
         waiting = [live for live in self._live.values() if live.pidfd < 0]
         for live in waiting:
             self._fail(live, Failure("spawner", 0))
         for wanted in self._requests:
             why = "the spawner is gone"
-            event = policy.SpawnFailed(self._now(), wanted.name, wanted.incarnation, ExitCode.SANDBOX, why)
+            event = events.SpawnFailed(self._now(), wanted.name, wanted.incarnation, ExitCode.SANDBOX, why)
             self._feed(event)
         self._requests.clear()
 

@@ -7,7 +7,7 @@ objects that `--status-fd` writes, one a line. Section 6 of `docs/supervision.md
 from __future__ import annotations
 
 from vaggapy.errors import one_line, visible
-from vaggapy.supervise.policy import (
+from vaggapy.supervise.events import (
     CONT,
     FIRST,
     PIPE,
@@ -23,7 +23,7 @@ from vaggapy.supervise.policy import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vaggapy.supervise.policy import Told
+    from vaggapy.supervise.events import Told
     from vaggapy.supervise.stage import Banner
 
 OUTER_PROC = (

@@ -19,12 +19,50 @@ from __future__ import annotations
 from vaggapy.config.model import STOP_ON_FAILURE
 from vaggapy.errors import ExitCode
 from vaggapy.record import Record, replace
+from vaggapy.supervise.events import (
+    CONT,
+    FIRST,
+    GRACE,
+    HUP,
+    INT,
+    PIPE,
+    QUIT,
+    REQUESTED,
+    SUCCESS,
+    TERM,
+    TSTP,
+    Action,
+    Begin,
+    CancelTimer,
+    Cause,
+    ChildEnded,
+    ChildNotStarted,
+    ChildStarted,
+    Ended,
+    Event,
+    Exited,
+    Finish,
+    Kill,
+    Report,
+    Resume,
+    SetTimer,
+    Signal,
+    Signalled,
+    SignalReceived,
+    Spawn,
+    SpawnerEnded,
+    SpawnerLost,
+    SpawnFailed,
+    Started,
+    StillAlive,
+    Suspend,
+    SuspendSelf,
+    TimerFired,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-HUP, INT, QUIT, PIPE, TERM, CONT, TSTP = 1, 2, 3, 13, 15, 18, 20
 
 FORWARDED = {INT: INT, QUIT: QUIT, TERM: TERM, HUP: HUP, PIPE: TERM}
 """What children get for each signal that stops the run (4.1, 4.4)."""
@@ -32,213 +70,7 @@ FORWARDED = {INT: INT, QUIT: QUIT, TERM: TERM, HUP: HUP, PIPE: TERM}
 INSISTENT = (INT, QUIT, TERM)
 """The second one of these kills (4.2)."""
 
-GRACE = "grace"
-"""Id of the only timer: the time to stop is over (3.6)."""
-
 WAITING, STARTING, RUNNING, DONE = "waiting", "starting", "running", "done"
-
-FIRST, SUCCESS, REQUESTED = "first", "success", "requested"
-"""Why a child's end matters: it began the stop; it is tolerated; the stop had begun before."""
-
-
-# --- events: what happened ----------------------------------------------------------------------------------
-
-
-class Begin(Record):
-    """Everything is prepared, children may be started."""
-
-    now: float
-
-
-class Started(Record):
-    """The program of a child runs. `pid` is that of its PID 1, as the supervisor sees it."""
-
-    now: float
-    name: str
-    incarnation: int
-    pid: int
-
-
-class Exited(Record):
-    """A child is gone, with everything in its namespaces. `code` counts only when `signal` is 0."""
-
-    now: float
-    name: str
-    incarnation: int
-    code: int
-    signal: int = 0
-    core: bool = False
-
-
-class SpawnFailed(Record):
-    """A child could not be started; `code` is 127, 126 or 124 and counts as its exit, `why` is for people."""
-
-    now: float
-    name: str
-    incarnation: int
-    code: int
-    why: str
-
-
-class Signalled(Record):
-    """The supervisor got a signal; PIPE stands for a closed standard output."""
-
-    now: float
-    signal: int
-
-
-class TimerFired(Record):
-    """The deadline of `SetTimer(id, at)` has passed."""
-
-    now: float
-    id: str
-
-
-class SpawnerLost(Record):
-    """The spawner died: the kernel kills every child, and nothing can be started."""
-
-    now: float
-
-
-Event = Begin | Started | Exited | SpawnFailed | Signalled | TimerFired | SpawnerLost
-
-
-# --- records: what people and programs are told -------------------------------------------------------------
-
-
-class ChildStarted(Record):
-    """A child runs."""
-
-    name: str
-    incarnation: int
-    pid: int
-
-
-class ChildEnded(Record):
-    """A child ended. `code` is what it counts as, 128+n for signal n; `seconds` since it started."""
-
-    name: str
-    incarnation: int
-    pid: int
-    code: int
-    signal: int
-    core: bool
-    seconds: float
-    cause: str
-
-
-class ChildNotStarted(Record):
-    """A child could not be started; `cause` is FIRST or REQUESTED."""
-
-    name: str
-    incarnation: int
-    code: int
-    why: str
-    cause: str
-
-
-class SignalReceived(Record):
-    """The supervisor got a signal. `stopping`: the stop had begun before; `killing`: this one kills."""
-
-    signal: int
-    stopping: bool
-    killing: bool = False
-
-
-class SpawnerEnded(Record):
-    """The spawner died, and with it every child."""
-
-    stopping: bool
-
-
-class StillAlive(Record):
-    """The time to stop, `seconds`, is over and these are killed now."""
-
-    names: tuple[str, ...]
-    seconds: float
-
-
-Cause = ChildEnded | ChildNotStarted | SignalReceived | SpawnerEnded
-
-
-class Ended(Record):
-    """The run is over. No cause: all `children` ended with 0, or there were none. `seconds` since Begin."""
-
-    code: int
-    cause: Cause | None
-    seconds: float
-    children: int
-
-
-Told = ChildStarted | ChildEnded | ChildNotStarted | SignalReceived | SpawnerEnded | StillAlive | Ended
-
-
-# --- actions: what to do ------------------------------------------------------------------------------------
-
-
-class Spawn(Record):
-    """Start a child; `Started` or `SpawnFailed` answers."""
-
-    name: str
-    incarnation: int
-
-
-class Signal(Record):
-    """Send a signal to the process group of a child's command."""
-
-    name: str
-    signal: int
-
-
-class Kill(Record):
-    """Kill everything in a child's namespaces, or as soon as there is something."""
-
-    name: str
-
-
-class Suspend(Record):
-    """Stop every process of a child until `Resume`."""
-
-    name: str
-
-
-class Resume(Record):
-    """Continue every process of a child."""
-
-    name: str
-
-
-class SuspendSelf(Record):
-    """Stop the supervisor itself, after the suspensions before it were carried out."""
-
-
-class SetTimer(Record):
-    """Deliver `TimerFired(id)` at the time `at`."""
-
-    id: str
-    at: float
-
-
-class CancelTimer(Record):
-    """Forget the timer."""
-
-    id: str
-
-
-class Report(Record):
-    """Tell observers."""
-
-    record: Told
-
-
-class Finish(Record):
-    """Nothing is alive and nothing will be: end with `code`."""
-
-    code: int
-
-
-Action = Spawn | Signal | Kill | Suspend | Resume | SuspendSelf | SetTimer | CancelTimer | Report | Finish
-
 
 # --- state --------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from vaggapy.supervise.policy import INT, QUIT
+from vaggapy.supervise.events import INT, QUIT
 from vaggapy.supervise.terminal import INTERRUPT, Terminal, set_size, size
 from vaggapy.supervise.terminal import QUIT as QUIT_KEY
 from vaggapy.supervise.watches import EDGE, IN

@@ -5,6 +5,10 @@ from __future__ import annotations
 from vaggapy.record import Record
 from vaggapy.sandbox.spec import Launch
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vaggapy.config.rules import Rules
+
 
 class Listen(Record):
     """An address to listen on before the child starts; `host` a name or an IP address."""
@@ -39,7 +43,8 @@ class Stage(Record):
 
     `single`: a `!Command`, of which little is told. `streams` as in `sandbox.spec`, the same for every child.
     `fills`: the persistent volumes that are kept if it succeeds. `prefixed`: names stand before the lines of pipes.
-    `inotify`: how many watches of files the kernel should allow, 0 for no matter.
+    `inotify`: how many watches of files the kernel should allow, 0 for no matter. `rules`: of the children that are
+    there, None for the plain modes.
     """
 
     name: str
@@ -53,3 +58,4 @@ class Stage(Record):
     prefixed: bool = True
     banners: tuple[Banner, ...] = ()
     inotify: int = 0
+    rules: Rules | None = None
