@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vaggapy.config.rules import Check
 
 HUP, INT, QUIT, PIPE, TERM, CONT, TSTP = 1, 2, 3, 13, 15, 18, 20
+HANGUP = 1000
+"""Stands for a SIGHUP because the terminal is gone: it stops the run also where a child waits for SIGHUP."""
 
 GRACE = "grace"
 """Id of the timer that says that the time to stop is over (3.6). Rules add others, of two or more words."""

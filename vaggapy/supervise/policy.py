@@ -9,20 +9,21 @@ What the loop owes to this module: signals are fed before the other events of th
 once a turn; whatever the spawner still said is fed before `SpawnerLost`; `Started` means that the program
 runs, so that signals reach it.
 
-What later issues add has its place here: a rule for each child (restarts, roles, conditions to start) beside
-the name in `initial`, the events Became, Matched, Asked and Watched, the actions Probe and Publish. Children
-have incarnations already, so that late news of an earlier one is recognised.
+Here is all that a plain run needs. What children may say beyond it (restarts, order, health) is added by
+`ruled.py`, which overrides a few methods of `Turn` and is loaded only for runs that have rules. `events.py` has the
+words, `state.py` what is kept between steps.
 """
 
 from __future__ import annotations
 
 from vaggapy.config.model import STOP_ON_FAILURE
 from vaggapy.errors import ExitCode
-from vaggapy.record import Record, replace
+from vaggapy.record import replace
 from vaggapy.supervise.events import (
     CONT,
     FIRST,
     GRACE,
+    HANGUP,
     HUP,
     INT,
     PIPE,
@@ -31,15 +32,12 @@ from vaggapy.supervise.events import (
     SUCCESS,
     TERM,
     TSTP,
-    Action,
     Begin,
     CancelTimer,
-    Cause,
     ChildEnded,
     ChildNotStarted,
     ChildStarted,
     Ended,
-    Event,
     Exited,
     Finish,
     Kill,
@@ -59,264 +57,350 @@ from vaggapy.supervise.events import (
     SuspendSelf,
     TimerFired,
 )
+from vaggapy.supervise.state import ASKED, DONE, KILLED, RUNNING, STARTING, WAITING, Child, State, Stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
-FORWARDED = {INT: INT, QUIT: QUIT, TERM: TERM, HUP: HUP, PIPE: TERM}
+    from vaggapy.config.rules import Rules
+    from vaggapy.supervise.events import Action, Cause, Event, Link, Told
+
+FORWARDED = {INT: INT, QUIT: QUIT, TERM: TERM, HUP: HUP, PIPE: TERM, HANGUP: HUP}
 """What children get for each signal that stops the run (4.1, 4.4)."""
 
 INSISTENT = (INT, QUIT, TERM)
 """The second one of these kills (4.2)."""
 
-WAITING, STARTING, RUNNING, DONE = "waiting", "starting", "running", "done"
-
-# --- state --------------------------------------------------------------------------------------------------
+Step = tuple[State, tuple["Action", ...]]
 
 
-class Child(Record):
-    """One child: its phase, its latest incarnation (0: none yet), and since when that one runs."""
-
-    phase: str = WAITING
-    incarnation: int = 0
-    pid: int = 0
-    since: float = 0.0
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether a process may exist (1.2)."""
-        return self.phase == RUNNING or self.phase == STARTING
-
-
-class Stop(Record):
-    """The stop, once begun. `code`, `cause` and `deadline` never change.
-
-    `sent`: every signal that children got so far, once each; `asked`: how many INT, QUIT and TERM came;
-    `killing`: the kill was ordered, by the deadline or by the user.
-    """
-
-    code: int
-    cause: Cause
-    deadline: float
-    sent: tuple[int, ...]
-    asked: int = 0
-    killing: bool = False
-
-
-class State(Record):
-    """The whole run. `children` is sorted by name and never changed in place; `begun` is the time of Begin."""
-
-    mode: str
-    grace: float
-    children: Mapping[str, Child]
-    begun: float | None = None
-    stop: Stop | None = None
-    suspended: bool = False
-    finished: bool = False
-
-
-Step = tuple[State, tuple[Action, ...]]
-
-
-def initial(mode: str, names: tuple[str, ...], grace: float) -> State:
+def initial(mode: str, names: tuple[str, ...], grace: float, rules: Rules | None = None) -> State:
     """Return the state before `Begin`.
 
     Args:
         mode: one of `config.model.MODES`.
-        names: the selected children, in any order.
+        names: the selected children, in the order of the file.
         grace: seconds from the request to stop to the kill, `kill-unresponsive-after`.
+        rules: what those children add to the plain modes.
     """
-    return State(mode, grace, {name: Child() for name in sorted(names)})
+    state = State(mode, grace, {name: Child() for name in sorted(names)}, order=names)
+    if rules is None:
+        return state
+    from vaggapy.supervise.ruled import with_rules  # only for runs that have rules
+
+    return with_rules(state, rules)
 
 
 def step(state: State, event: Event) -> Step:
     """Advance by one event; one that is late or does not fit returns the same `state` object."""
     if state.finished:
         return state, ()
-    after, actions = _react(state, event)
-    if after is state or _living(after):
-        return after, actions
-    if after.stop is None and (after.begun is None or any(child.phase == WAITING for child in after.children.values())):
-        return after, actions
-    return _finish(state, after, event.now, actions)
+    turn = Turn(state, event.now) if state.rules is None else _ruled(state, event.now)
+    turn.react(event)
+    return turn.result()
 
 
-def _react(state: State, event: Event) -> Step:
-    match event:
-        case Begin(now):
-            return _begin(state, now)
-        case Started():
-            return _started(state, event)
-        case Exited():
-            return _exited(state, event)
-        case SpawnFailed():
-            return _spawn_failed(state, event)
-        case Signalled(now, signal):
-            return _signalled(state, now, signal)
-        case TimerFired(now, timer):
-            return _timer_fired(state, now, timer)
-        case SpawnerLost(now):
-            return _spawner_lost(state, now)
+def wanted_lines(rules: Rules | None) -> Mapping[str, tuple[str, ...]]:
+    """Return which texts are looked for in the output of which child; `Matched` tells of them."""
+    if rules is None:
+        return {}
+    from vaggapy.supervise.life import wanted  # only for runs that have rules
+
+    return wanted(rules)
 
 
-def _begin(state: State, now: float) -> Step:
-    if state.begun is not None:
-        return state, ()
-    children = {name: replace(child, phase=STARTING, incarnation=1) for name, child in state.children.items()}
-    spawns = tuple(Spawn(name, child.incarnation) for name, child in children.items())
-    return replace(state, begun=now, children=children), spawns
+def _ruled(state: State, now: float) -> Turn:
+    from vaggapy.supervise.ruled import RuledTurn  # only for runs that have rules
+
+    return RuledTurn(state, now)
 
 
-def _started(state: State, event: Started) -> Step:
-    child = state.children.get(event.name)
-    if child is None or child.phase != STARTING or child.incarnation != event.incarnation:
-        return state, ()
-    state = _with(state, event.name, replace(child, phase=RUNNING, pid=event.pid, since=event.now))
-    actions: list[Action] = [Report(ChildStarted(event.name, event.incarnation, event.pid))]
-    # What the others got while this one was starting, it gets now (3.5); a kill it has got already.
-    if state.stop is not None and not state.stop.killing:
-        actions.extend(Signal(event.name, signal) for signal in state.stop.sent)
-    if state.suspended:
-        actions.append(Suspend(event.name))
-    return state, tuple(actions)
+class Turn:
+    """One step on its way: the parts of the state as they are by now, and the actions so far."""
 
+    __slots__ = ("actions", "begun", "children", "now", "state", "stop", "suspended", "timers")
 
-def _exited(state: State, event: Exited) -> Step:
-    child = state.children.get(event.name)
-    # An end that overtakes its Started counts: the child is known since its Spawn.
-    if child is None or not child.alive or child.incarnation != event.incarnation:
-        return state, ()
-    code = ExitCode.SIGNAL + event.signal if event.signal else event.code
-    seconds = event.now - child.since if child.phase == RUNNING else 0.0
-    if state.stop is not None:
-        cause = REQUESTED
-    elif code or state.mode == STOP_ON_FAILURE:
-        cause = FIRST
-    else:
-        cause = SUCCESS
-    state = _with(state, event.name, replace(child, phase=DONE))
-    told = ChildEnded(event.name, event.incarnation, child.pid, code, event.signal, event.core, seconds, cause)
-    if cause == FIRST:
-        return _stop(state, event.now, code, told, TERM)
-    return state, (Report(told),)
+    def __init__(self, state: State, now: float) -> None:
+        """Begin a step at the time `now`; mappings are copied before their first change."""
+        self.state = state
+        self.now = now
+        self.children: dict[str, Child] = state.children  # type: ignore[assignment]
+        self.timers: dict[str, float] = state.timers  # type: ignore[assignment]
+        self.begun = state.begun
+        self.stop = state.stop
+        self.suspended = state.suspended
+        self.actions: list[Action] = []
 
+    # --- the state on its way -----------------------------------------------------------------------------------
 
-def _spawn_failed(state: State, event: SpawnFailed) -> Step:
-    child = state.children.get(event.name)
-    if child is None or child.phase != STARTING or child.incarnation != event.incarnation:
-        return state, ()
-    state = _with(state, event.name, replace(child, phase=DONE))
-    cause = REQUESTED if state.stop is not None else FIRST
-    told = ChildNotStarted(event.name, event.incarnation, event.code, event.why, cause)
-    if cause == FIRST:
-        return _stop(state, event.now, event.code, told, TERM)
-    return state, (Report(told),)
+    def put(self, name: str, **changes: Any) -> Child:
+        """Change fields of a child."""
+        if self.children is self.state.children:
+            self.children = dict(self.children)
+        child = self.children[name] = replace(self.children[name], **changes)
+        return child
 
+    def set_timer(self, timer: str, at: float) -> None:
+        """Have `TimerFired(timer)` fed at a time."""
+        if self.timers is self.state.timers:
+            self.timers = dict(self.timers)
+        self.timers[timer] = at
+        self.actions.append(SetTimer(timer, at))
 
-def _signalled(state: State, now: float, signal: int) -> Step:
-    if signal == TSTP:
-        return _suspend(state)
-    if signal == CONT:
-        return _resume(state)
-    if signal not in FORWARDED:
-        return state, ()
-    insistent = signal in INSISTENT
-    stop = state.stop
-    if stop is None:
-        told = SignalReceived(signal, stopping=False)
-        return _stop(state, now, ExitCode.SIGNAL + signal, told, FORWARDED[signal], asked=int(insistent))
-    if stop.killing or (not insistent and FORWARDED[signal] in stop.sent):
-        return state, ()
-    if insistent and stop.asked:
-        told = SignalReceived(signal, stopping=True, killing=True)
-        state = replace(state, stop=replace(stop, killing=True))
-        return state, (Report(told), CancelTimer(GRACE), *map(Kill, _living(state)))
-    state = replace(state, stop=replace(stop, asked=stop.asked + insistent))
-    state, signals = _send(state, FORWARDED[signal])
-    return state, (Report(SignalReceived(signal, stopping=True)), *signals)
+    def cancel(self, timer: str) -> None:
+        """Forget a timer; nothing happens if there is none."""
+        if timer in self.timers:
+            self._forget(timer)
+            self.actions.append(CancelTimer(timer))
 
+    def _forget(self, timer: str) -> None:
+        self.timers = {known: at for known, at in self.timers.items() if known != timer}
 
-def _suspend(state: State) -> Step:
-    # Again when suspended already: a CONT is lost when a TSTP follows it before it was delivered.
-    told = Report(SignalReceived(TSTP, state.stop is not None))
-    after = state if state.suspended else replace(state, suspended=True)
-    return after, (told, *map(Suspend, _running(state)), SuspendSelf())
+    def tell(self, told: Told) -> None:
+        """Report."""
+        self.actions.append(Report(told))
 
+    def living(self) -> tuple[str, ...]:
+        """Return the children of which a process may exist."""
+        return tuple(name for name, child in self.children.items() if child.alive)
 
-def _resume(state: State) -> Step:
-    if not state.suspended:
-        return state, ()
-    told = Report(SignalReceived(CONT, state.stop is not None))
-    return replace(state, suspended=False), (told, *map(Resume, _running(state)))
+    def running(self) -> tuple[str, ...]:
+        """Return the children whose program runs."""
+        return tuple(name for name, child in self.children.items() if child.phase == RUNNING)
 
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of the state that are no longer what they were."""
+        fields = ("children", "timers", "begun", "stop", "suspended")
+        return {
+            field: getattr(self, field) for field in fields if getattr(self, field) is not getattr(self.state, field)
+        }
 
-def _timer_fired(state: State, now: float, timer: str) -> Step:
-    stop = state.stop
-    if timer != GRACE or stop is None or stop.killing:
-        return state, ()
-    if now < stop.deadline:
-        return state, (SetTimer(GRACE, stop.deadline),)
-    state = replace(state, stop=replace(stop, killing=True))
-    return state, (Report(StillAlive(_living(state), state.grace)), *map(Kill, _living(state)))
+    def result(self) -> Step:
+        """Return the next state and the actions; the run is finished where nothing is alive and nothing will be."""
+        changes = self.changes()
+        if changes and not self.living() and self.is_over():
+            self.finish()
+            changes = {**self.changes(), "finished": True}
+        return replace(self.state, **changes) if changes else self.state, tuple(self.actions)
 
+    # --- events -------------------------------------------------------------------------------------------------
 
-def _spawner_lost(state: State, now: float) -> Step:
-    told = SpawnerEnded(state.stop is not None)
-    starting = [name for name, child in state.children.items() if child.phase == STARTING]
-    if state.stop is not None and not starting:
-        return state, ()
-    # Nobody is left to answer for those that were starting.
-    for name in starting:
-        state = _with(state, name, replace(state.children[name], phase=DONE))
-    if state.stop is not None:
-        return state, (Report(told),)
-    return _stop(state, now, ExitCode.SANDBOX, told, 0)
+    def react(self, event: Event) -> None:
+        """Do what an event means; one that does not fit changes nothing."""
+        match event:
+            case Begin():
+                if self.begun is None:
+                    self.begun = self.now
+                    self.begin()
+            case Started(_, name, incarnation, pid):
+                self.started(name, incarnation, pid)
+            case Exited():
+                self.exited(event)
+            case SpawnFailed():
+                self.spawn_failed(event)
+            case Signalled(_, signal):
+                self.signalled(signal)
+            case TimerFired(_, timer):
+                at = self.timers.get(timer)
+                if at is not None and self.now < at:
+                    self.actions.append(SetTimer(timer, at))
+                elif at is not None:
+                    self._forget(timer)
+                    self.timer_fired(timer)
+            case SpawnerLost():
+                self.spawner_lost()
+            case _:
+                self.more(event)
 
+    def begin(self) -> None:
+        """Start all children (1.1)."""
+        for name in self.children:
+            self.spawn(name)
 
-def _stop(state: State, now: float, code: int, cause: Cause, signal: int, asked: int = 0) -> Step:
-    """Begin to stop; `signal` 0 sends nothing."""
-    deadline = now + state.grace
-    state = replace(state, stop=Stop(code, cause, deadline, (), asked))
-    signals: tuple[Action, ...] = ()
-    if signal:
-        state, signals = _send(state, signal)
-    timer = (SetTimer(GRACE, deadline),) if _living(state) else ()
-    return state, (Report(cause), *signals, *timer)
+    def spawn(self, name: str, condition: bool = False, environ: tuple[tuple[str, str], ...] = ()) -> None:
+        """Start a child anew."""
+        child = self.put(name, phase=STARTING, incarnation=self.children[name].incarnation + 1, leaving=0)
+        self.actions.append(Spawn(name, child.incarnation, condition, environ))
 
+    def started(self, name: str, incarnation: int, pid: int) -> None:
+        """A child runs. What the others got while this one was starting, it gets now (3.5)."""
+        child = self.children.get(name)
+        if child is None or child.phase != STARTING or child.incarnation != incarnation:
+            return
+        self.put(name, phase=RUNNING, pid=pid, since=self.now)
+        self.told_started(name, incarnation, pid)
+        if child.leaving == ASKED:  # a kill it has got already
+            self.catch_up(name)
+        if self.suspended:
+            self.actions.append(Suspend(name))
 
-def _send(state: State, signal: int) -> Step:
-    """Send a signal to all that run and note it for those that are starting; a stop has begun."""
-    stop, running = state.stop, _running(state)
-    actions: list[Action] = [Signal(name, signal) for name in running]
-    if state.suspended:
-        # A stopped process cannot obey (3.9).
-        actions.extend(map(Resume, running))
-        state = replace(state, suspended=False)
-    if stop is not None and signal not in stop.sent:
-        state = replace(state, stop=replace(stop, sent=(*stop.sent, signal)))
-    return state, tuple(actions)
+    def told_started(self, name: str, incarnation: int, pid: int) -> None:
+        """Report that a child runs."""
+        self.tell(ChildStarted(name, incarnation, pid))
 
+    def catch_up(self, name: str) -> None:
+        """Send what the others got."""
+        if self.stop is not None:
+            self.actions.extend(Signal(name, signal) for signal in self.stop.sent)
 
-def _finish(before: State, after: State, now: float, actions: tuple[Action, ...]) -> Step:
-    stop = after.stop
-    completed = ExitCode.OK if after.children else ExitCode.NOTHING_SELECTED
-    code = completed if stop is None else stop.code
-    # A stop that went on after its first step has armed the timer; the kill has taken it.
-    armed = before.stop is not None and not before.stop.killing
-    seconds = now - after.begun if after.begun is not None else 0.0
-    told = Ended(code, stop.cause if stop else None, seconds, len(after.children))
-    cancel = (CancelTimer(GRACE),) if armed else ()
-    return replace(after, finished=True), (*actions, *cancel, Report(told), Finish(code))
+    def exited(self, event: Exited) -> None:
+        """A child is gone. An end that overtakes its Started counts: the child is known since its Spawn."""
+        child = self.children.get(event.name)
+        if child is None or not child.alive or child.incarnation != event.incarnation:
+            return
+        code = ExitCode.SIGNAL + event.signal if event.signal else event.code
+        seconds = self.now - child.since if child.phase == RUNNING else 0.0
+        told = ChildEnded(event.name, child.incarnation, child.pid, code, event.signal, event.core, seconds, REQUESTED)
+        self.ended(event.name, told)
 
+    def spawn_failed(self, event: SpawnFailed) -> None:
+        """A child could not be started."""
+        child = self.children.get(event.name)
+        if child is None or child.phase != STARTING or child.incarnation != event.incarnation:
+            return
+        self.ended(event.name, ChildNotStarted(event.name, event.incarnation, event.code, event.why, REQUESTED))
 
-def _with(state: State, name: str, child: Child) -> State:
-    return replace(state, children={**state.children, name: child})
+    def ended(self, name: str, told: ChildEnded | ChildNotStarted) -> None:
+        """A run of a child is over: tell of it, and stop the others if that follows (2.1-2.5, 1.4)."""
+        self.put(name, phase=DONE)
+        if self.stop is not None:
+            self.tell(told)
+        elif isinstance(told, ChildEnded) and not told.code and self.state.mode != STOP_ON_FAILURE:
+            self.tell(replace(told, cause=SUCCESS))
+        else:
+            self.begin_stop(told.code, replace(told, cause=FIRST), TERM)
 
+    def more(self, event: Event) -> None:
+        """React to what only rules lead to."""
 
-def _living(state: State) -> tuple[str, ...]:
-    return tuple(name for name, child in state.children.items() if child.alive)
+    # --- signals ------------------------------------------------------------------------------------------------
 
+    def signalled(self, signal: int) -> None:
+        """React to a signal (section 4)."""
+        if signal == TSTP:
+            self._suspend()
+        elif signal == CONT:
+            self._resume()
+        elif signal in FORWARDED:
+            self.asked_to_stop(signal, signal in INSISTENT)
 
-def _running(state: State) -> tuple[str, ...]:
-    return tuple(name for name, child in state.children.items() if child.phase == RUNNING)
+    def asked_to_stop(self, signal: int, insistent: bool) -> None:
+        """Stop, pass the signal on, or kill."""
+        number = HUP if signal == HANGUP else signal
+        passed = FORWARDED.get(signal, TERM)
+        stop = self.stop
+        if stop is None:
+            told = SignalReceived(number, stopping=False)
+            self.begin_stop(ExitCode.SIGNAL + number, told, passed, asked=int(insistent))
+        elif self._is_killed() or (not insistent and passed in stop.sent):
+            return
+        elif insistent and stop.asked:
+            self.tell(SignalReceived(number, stopping=True, killing=True))
+            self.stop = replace(stop, barren=True)
+            self.cancel(GRACE)
+            self.kill(self.living())
+        else:
+            self.tell(SignalReceived(number, stopping=True))
+            self.stop = replace(stop, asked=stop.asked + insistent, signal=passed)
+            self.send(passed)
+
+    def _is_killed(self) -> bool:
+        """Tell whether all that live were killed, so that nothing more can be done."""
+        return all(child.leaving == KILLED for child in self.children.values() if child.alive)
+
+    def _suspend(self) -> None:
+        # Again when suspended already: a CONT is lost when a TSTP follows it before it was delivered.
+        self.tell(SignalReceived(TSTP, self.stop is not None))
+        self.suspended = True
+        self.actions.extend(map(Suspend, self.running()))
+        self.actions.append(SuspendSelf())
+
+    def _resume(self) -> None:
+        if self.suspended:
+            self.tell(SignalReceived(CONT, self.stop is not None))
+            self.suspended = False
+            self.actions.extend(map(Resume, self.running()))
+
+    # --- the stop -----------------------------------------------------------------------------------------------
+
+    def begin_stop(self, code: int, cause: Cause | None, signal: int, asked: int = 0) -> None:
+        """Begin to stop; `signal` 0 sends nothing."""
+        self.stop = Stop(code, cause, signal, asked=asked)
+        if cause is not None:
+            self.tell(cause)
+        self.leave()
+
+    def leave(self) -> None:
+        """Ask every child to end."""
+        for name in self.living():
+            self.put(name, leaving=ASKED)
+        if self.stop is not None and self.stop.signal:
+            self.send(self.stop.signal)
+        if self.living():
+            self.set_timer(GRACE, self.now + self.state.grace)
+
+    def send(self, signal: int) -> None:
+        """Send a signal to all that run and note it for those that are starting."""
+        self.actions.extend(Signal(name, signal) for name in self.running() if self.children[name].leaving == ASKED)
+        self.wake()
+        if self.stop is not None and signal not in self.stop.sent:
+            self.stop = replace(self.stop, sent=(*self.stop.sent, signal))
+
+    def wake(self) -> None:
+        """Continue children that are suspended: a stopped process cannot obey (3.9)."""
+        if self.suspended:
+            self.actions.extend(map(Resume, self.running()))
+            self.suspended = False
+
+    def kill(self, names: Iterable[str]) -> None:
+        """Kill children with everything in their namespaces."""
+        for name in names:
+            self.put(name, leaving=KILLED)
+            self.actions.append(Kill(name))
+
+    def timer_fired(self, timer: str) -> None:
+        """The time to stop is over (3.6, 3.7)."""
+        if timer == GRACE and self.stop is not None:
+            names = self.living()
+            self.tell(StillAlive(names, self.state.grace))
+            self.kill(names)
+
+    def spawner_lost(self) -> None:
+        """Nobody is left to answer for those that were starting; the others are dying (3.10)."""
+        told = SpawnerEnded(self.stop is not None)
+        starting = [name for name, child in self.children.items() if child.phase == STARTING]
+        for name in starting:
+            self.put(name, phase=DONE)
+        if self.stop is None:
+            self.begin_stop(ExitCode.SANDBOX, told, 0)
+        elif starting:
+            self.tell(told)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def is_over(self) -> bool:
+        """Tell whether nothing will be started any more; nothing is alive."""
+        if self.stop is not None:
+            return True
+        return self.begun is not None and all(child.phase != WAITING for child in self.children.values())
+
+    def finish(self) -> None:
+        """Say how it ended, once."""
+        stop = self.stop
+        completed = ExitCode.OK if self.children else ExitCode.NOTHING_SELECTED
+        code = completed if stop is None else stop.code
+        seconds = self.now - self.begun if self.begun is not None else 0.0
+        for timer in tuple(self.timers):
+            self.cancel(timer)
+        self.tell(Ended(code, stop.cause if stop else None, seconds, self.count(), self.chain()))
+        self.actions.append(Finish(code))
+
+    def count(self) -> int:
+        """Return how many children the run was about."""
+        return len(self.children)
+
+    def chain(self) -> tuple[Link, ...]:
+        """Return what led to the cause."""
+        return ()
