@@ -1,21 +1,23 @@
 """System calls that Python 3.11 does not have, each as a function that raises `OSError`.
 
-The only user of ctypes. Nothing is decided here: arguments go to the kernel as they come. `OSError.strerror`
-names the call, `filename` and `filename2` the source and the target, so that a failure can be told as
-(step, errno, source, target). The C library is called with the interpreter's lock held (`PyDLL`): there is one
-thread, and a raw clone must not leave a lock taken in the child.
+The only user of ctypes, of which just the part that is written in C is loaded: what the package adds around it costs
+2 ms at every start. Nothing is decided here: arguments go to the kernel as they come. `OSError.strerror` names the
+call, `filename` and `filename2` the source and the target, so that a failure can be told as (step, errno, source,
+target). The C library is called with the interpreter's lock held: there is one thread, and a raw clone must not leave
+a lock taken in the child.
 """
 
 from __future__ import annotations
 
-import ctypes
+import _ctypes
 import errno
 import os
 from itertools import repeat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -73,11 +75,60 @@ _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 _SYS_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "riscv64": 276}
 
-_libc = ctypes.PyDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.restype = ctypes.c_long
-_mount = _libc.mount
-_long = ctypes.c_long
+
+if TYPE_CHECKING:
+    _Simple = _ctypes._SimpleCData[int]
+else:
+    _Simple = _ctypes._SimpleCData
+
+
+class _Int(_Simple):
+    _type_ = "i"
+
+
+class _Long(_Simple):
+    _type_ = "l"
+
+
+class _Ulong(_Simple):
+    _type_ = "L"
+
+
+class _Word(_Simple):
+    _type_ = "Q"
+
+
+class _Char(_Simple):
+    _type_ = "c"
+
+
+class _Function(_ctypes.CFuncPtr):
+    """A function of the C library that returns an int and sets errno."""
+
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_PYTHONAPI | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _Int
+
+
+class _LongFunction(_ctypes.CFuncPtr):
+    """The same, of one that returns a long."""
+
+    _flags_ = _Function._flags_
+    _restype_ = _Long
+
+
+def _address(name: str) -> int:
+    """Return where a function of the C library is; AttributeError or OSError if it has none of that name."""
+    found: int = _ctypes.dlsym(_library, name)
+    return found
+
+
+_library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # None is the program itself
+_syscall = _LongFunction(_address("syscall"))
+_mount = _Function(_address("mount"))
+_umount2 = _Function(_address("umount2"))
+_unshare = _Function(_address("unshare"))
+_setns = _Function(_address("setns"))
+_prctl = _Function(_address("prctl"))
 
 # `struct stat`, 64-bit words: x86_64 has one of its own, all newer architectures share another. Kept: mode with owner
 # or links, inode, size, mtime, ctime. Before version 2.33 of the GNU C library fstatat(2) had another name.
@@ -85,33 +136,42 @@ _OLD_STAT = os.uname().machine == "x86_64"
 _STAT_WORDS = 18 if _OLD_STAT else 16
 _STAT_KEPT = (3 if _OLD_STAT else 2, 1, 6, 11, 12, 13, 14)
 _STAT_FLAGS = 0x1900  # AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH
-_fstatat = getattr(_libc, "fstatat", None) or (lambda *rest: _libc.__fxstatat(int(_OLD_STAT), *rest))
-_ulong = ctypes.c_ulong
 
 
-class _MountAttr(ctypes.Structure):
+def _stat_function() -> Callable[..., Any]:
+    try:
+        return _Function(_address("fstatat"))
+    except OSError:
+        old = _Function(_address("__fxstatat"))
+        return lambda *rest: old(int(_OLD_STAT), *rest)
+
+
+_fstatat = _stat_function()
+
+
+class _MountAttr(_ctypes.Structure):
     """`struct mount_attr` of mount_setattr(2)."""
 
     _fields_ = (  # type: ignore[mutable-override]  # ctypes reads it once; a tuple is the safer constant
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
+        ("attr_set", _Word),
+        ("attr_clr", _Word),
+        ("propagation", _Word),
+        ("userns_fd", _Word),
     )
 
 
-class _OpenHow(ctypes.Structure):
+class _OpenHow(_ctypes.Structure):
     """`struct open_how` of openat2(2)."""
 
     _fields_ = (  # type: ignore[mutable-override]  # as above
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
+        ("flags", _Word),
+        ("mode", _Word),
+        ("resolve", _Word),
     )
 
 
 def _fail(call: str, source: str = "", target: str = "") -> NoReturn:
-    number = ctypes.get_errno()
+    number = _ctypes.get_errno()
     raise OSError(number, call, source, None, target)
 
 
@@ -129,7 +189,7 @@ def clone(flags: int) -> int:
     Python's at-fork callbacks do not run: the child may do system calls and exec, or run a small loop.
     """
     number = machine_number(_SYS_CLONE, "clone")
-    pid: int = _syscall(_long(number), _long(flags | SIGCHLD), _long(0), _long(0), _long(0), _long(0))
+    pid: int = _syscall(_Long(number), _Long(flags | SIGCHLD), _Long(0), _Long(0), _Long(0), _Long(0))
     if pid < 0:
         _fail("clone")
     return pid
@@ -137,19 +197,19 @@ def clone(flags: int) -> int:
 
 def unshare(flags: int) -> None:
     """Move this process into new namespaces, unshare(2)."""
-    if _libc.unshare(flags):
+    if _unshare(flags):
         _fail("unshare")
 
 
 def setns(fd: int, kind: int) -> None:
     """Join a namespace, setns(2). Joining a mount namespace also resets root and current directory."""
-    if _libc.setns(fd, kind):
+    if _setns(fd, kind):
         _fail("setns")
 
 
 def set_parent_death_signal(number: int) -> None:
     """Ask for a signal when the thread that forked this process ends, PR_SET_PDEATHSIG."""
-    if _libc.prctl(PR_SET_PDEATHSIG, _ulong(number), _ulong(0), _ulong(0), _ulong(0)):
+    if _prctl(PR_SET_PDEATHSIG, _Ulong(number), _Ulong(0), _Ulong(0), _Ulong(0)):
         _fail("prctl")
 
 
@@ -158,32 +218,32 @@ def forbid_tracing() -> None:
 
     PR_SET_DUMPABLE: without it a process with the same ids in the same user namespace could.
     """
-    if _libc.prctl(PR_SET_DUMPABLE, _ulong(0), _ulong(0), _ulong(0), _ulong(0)):
+    if _prctl(PR_SET_DUMPABLE, _Ulong(0), _Ulong(0), _Ulong(0), _Ulong(0)):
         _fail("prctl")
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """Mount a file system, mount(2)."""
-    if _mount(os.fsencode(source), os.fsencode(target), os.fsencode(kind), _ulong(flags), os.fsencode(options) or None):
+    if _mount(os.fsencode(source), os.fsencode(target), os.fsencode(kind), _Ulong(flags), os.fsencode(options) or None):
         _fail("mount", source, target)
 
 
 def make_private(target: str) -> None:
     """Stop mounts from spreading into and out of the tree at `target`."""
-    if _mount(None, os.fsencode(target), None, _ulong(MS_REC | MS_PRIVATE), None):
+    if _mount(None, os.fsencode(target), None, _Ulong(MS_REC | MS_PRIVATE), None):
         _fail("mount private", "", target)
 
 
 def unmount(target: str, flags: int = 0) -> None:
     """Unmount, umount2(2)."""
-    if _libc.umount2(os.fsencode(target), flags):
+    if _umount2(os.fsencode(target), flags):
         _fail("umount", "", target)
 
 
 def open_tree(path: str) -> int:
     """Return a descriptor of a detached copy of the mounts at `path` and below (kernel 5.2)."""
     flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE
-    fd: int = _syscall(_long(_SYS_OPEN_TREE), _long(AT_FDCWD), os.fsencode(path), _long(flags))
+    fd: int = _syscall(_Long(_SYS_OPEN_TREE), _Long(AT_FDCWD), os.fsencode(path), _Long(flags))
     if fd < 0:
         _fail("open_tree", path)
     return fd
@@ -196,12 +256,12 @@ def move_mount(fd: int, source: str, target: str, follow: bool = False) -> None:
     """
     flags = MOVE_MOUNT_F_EMPTY_PATH | (MOVE_MOUNT_T_SYMLINKS if follow else 0)
     if _syscall(
-        _long(_SYS_MOVE_MOUNT),
-        _long(fd),
+        _Long(_SYS_MOVE_MOUNT),
+        _Long(fd),
         b"",
-        _long(AT_FDCWD),
+        _Long(AT_FDCWD),
         os.fsencode(target),
-        _long(flags),
+        _Long(flags),
     ):
         _fail("move_mount", source, target)
 
@@ -219,12 +279,12 @@ def add_attributes(added: int, path: str, fd: int = AT_FDCWD, recursive: bool = 
     attributes = _MountAttr(added, 0, 0, 0)
     flags = (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
     if _syscall(
-        _long(_SYS_MOUNT_SETATTR),
-        _long(fd),
+        _Long(_SYS_MOUNT_SETATTR),
+        _Long(fd),
         os.fsencode(path),
-        _long(flags),
-        ctypes.byref(attributes),
-        _ulong(ctypes.sizeof(attributes)),
+        _Long(flags),
+        _ctypes.byref(attributes),
+        _Ulong(_ctypes.sizeof(attributes)),
     ):
         _fail("mount_setattr", "", path)
 
@@ -240,10 +300,10 @@ def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int =
         raise OSError(errno.EINVAL, "openat2", path)
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     for _ in range(_RACES):
-        fd: int = _syscall(_long(_SYS_OPENAT2), _long(directory), name, ctypes.byref(how), _ulong(ctypes.sizeof(how)))
+        fd: int = _syscall(_Long(_SYS_OPENAT2), _Long(directory), name, _ctypes.byref(how), _Ulong(_ctypes.sizeof(how)))
         if fd >= 0:
             return fd
-        if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+        if _ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
             break
     _fail("openat2", path)
 
@@ -251,16 +311,16 @@ def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int =
 def exchange(one: str, other: str) -> None:
     """Let two paths swap what they name in one step, renameat2(2); EINVAL where the file system cannot."""
     number = machine_number(_SYS_RENAMEAT2, "renameat2")
-    here = _long(AT_FDCWD)
+    here = _Long(AT_FDCWD)
     paths = os.fsencode(one), os.fsencode(other)
-    if _syscall(_long(number), here, paths[0], here, paths[1], _ulong(RENAME_EXCHANGE)):
+    if _syscall(_Long(number), here, paths[0], here, paths[1], _Ulong(RENAME_EXCHANGE)):
         _fail("renameat2", one, other)
 
 
 def pivot_root(new: str, old: str) -> None:
     """Make `new` the root and put the old one at `old`, pivot_root(2)."""
     number = machine_number(_SYS_PIVOT_ROOT, "pivot_root")
-    if _syscall(_long(number), os.fsencode(new), os.fsencode(old)):
+    if _syscall(_Long(number), os.fsencode(new), os.fsencode(old)):
         _fail("pivot_root", "", new)
 
 
@@ -268,7 +328,7 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     """Close every descriptor from `first` to `last` (kernel 5.9)."""
     if first > last:
         return
-    if _syscall(_long(_SYS_CLOSE_RANGE), _ulong(first), _ulong(last), _ulong(0)):
+    if _syscall(_Long(_SYS_CLOSE_RANGE), _Ulong(first), _Ulong(last), _Ulong(0)):
         _fail("close_range")
 
 
@@ -289,8 +349,8 @@ def stat_many(directory: int, paths: list[bytes]) -> bytes | None:
     """
     size = min(len(paths), STAT_AT_ONCE)
     buffer = bytearray(_STAT_WORDS * 8 * size)
-    places = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-    pointers = [ctypes.byref(places, _STAT_WORDS * 8 * count) for count in range(size)]
+    places = (_Char * len(buffer)).from_buffer(buffer)
+    pointers = [_ctypes.byref(places, _STAT_WORDS * 8 * count) for count in range(size)]
     words = memoryview(buffer).cast("q")
     found = []
     for first in range(0, len(paths), STAT_AT_ONCE):
