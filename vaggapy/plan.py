@@ -58,6 +58,7 @@ class Plan(Record):
     `builds`: the containers that must be there before the first stage, in the order of first use. Their places are
     not known yet: paths that begin with `container:NAME`, `volume:NAME` or `cache:PATH` get them by `volumes.placed`.
     `build`: how they are checked, as in `argv.Options`. `auto_apply_sysctl`: the setting of that name.
+    `warnings`: what the user should know of the rules, line by line.
     """
 
     project: str
@@ -66,13 +67,15 @@ class Plan(Record):
     builds: tuple[str, ...] = ()
     build: str = ""
     auto_apply_sysctl: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class Request(Record):
     """What the user asked for, beyond the name of a command.
 
     `environ`: values of `-E`; `removed`: names given to `-E` without a value; `copied`: names given to `-e`.
-    `chosen`: the selected children of a `!Supervise`, None for all. `prefix` None: decided by the output.
+    `chosen`: the selected children of a `!Supervise`, None for all; `picked`: by `--only`; `excluded`: those that
+    `--exclude` takes away. `prefix` None: decided by the output.
     `writable`: the roots can be written to, and forget it (`_run -W`). `build`: as in `argv.Options`.
     `variables`: what the arguments mean to a command with `options`, which gets no other arguments.
     """
@@ -88,6 +91,8 @@ class Request(Record):
     writable: bool = False
     build: str = ""
     variables: tuple[tuple[str, str], ...] = ()
+    picked: bool = False
+    excluded: tuple[str, ...] = ()
 
 
 def plan(
@@ -97,12 +102,13 @@ def plan(
     host: Host,
     volumes: frozenset[str] | None = None,
     read: Callable[[Command | Supervise], tuple[tuple[str, str], ...]] | None = None,
+    look: Callable[[str], tuple[str, ...]] | None = None,
 ) -> Plan:
     """Return what running a command (its name, not an alias), or several one after the other, means here.
 
     `volumes`: the persistent volumes that exist; None if that does not matter because no `init-command` is written.
     `read` returns the variables of a command with `options`, for its own arguments or, before the one that was
-    asked for, for none.
+    asked for, for none. `look` returns the paths of the project that a glob means, sorted; without it there are none.
 
     Raises:
         VaggaError: the request does not fit the project.
@@ -111,13 +117,19 @@ def plan(
     names = (wanted,) if isinstance(wanted, str) else wanted
     missing = missing_volumes(project, volumes)
     stages = []
+    warnings: tuple[str, ...] = ()
     for name in expand(project, names, missing) if request.prerequisites else names:
         command = project.commands[name]
         asked = replace(request, variables=read(command)) if command.options and read else request
-        stages.append(filling(_stage(project, command, asked, host, asked=name in names), project, missing))
+        if isinstance(command, Supervise) and command.rules is not None:
+            stage, more = _ruled(project, command, asked, host, name in names, look or (lambda _: ()))
+            warnings += more
+        else:
+            stage = _stage(project, command, asked, host, asked=name in names)
+        stages.append(filling(stage, project, missing))
     isolate = request.isolate_network or any(project.commands[name].isolate_network for name in names)
     made = Plan(project.directory, tuple(stages), isolate, needed_roots(tuple(stages)), request.build)
-    return replace(made, auto_apply_sysctl=project.settings.auto_apply_sysctl)
+    return replace(made, auto_apply_sysctl=project.settings.auto_apply_sysctl, warnings=warnings)
 
 
 def plan_program(project: model.Project, container: str, words: tuple[str, ...], request: Request, host: Host) -> Plan:
@@ -193,6 +205,28 @@ def _stage(project: model.Project, command: Command | Supervise, request: Reques
     return replace(stage, banners=_banners(command, tuple(chosen)), inotify=command.expect_inotify_limit)
 
 
+def _ruled(
+    project: model.Project,
+    command: Supervise,
+    request: Request,
+    host: Host,
+    asked: bool,
+    look: Callable[[str], tuple[str, ...]],
+) -> tuple[Stage, tuple[str, ...]]:
+    """Return one command with rules, fitted to the children of this run, and the warnings that follow."""
+    from vaggapy import equip, lineup  # only with rules
+
+    command = lineup.members(command, look)
+    chosen = request.chosen if asked else None
+    found = lineup.fitted(command, chosen, asked and request.picked, request.excluded if asked else ())
+    command = replace(command, children=found.children)
+    stage = _stage(project, command, request, host, asked=False)
+    containers = {child.name: project.containers[child.program.container] for child in command.children}
+    late = frozenset(name for name, container in containers.items() if _is_late(container))
+    made = equip.equipped(stage, found.rules, lambda name, text: shell(containers[name], text), late, host)
+    return made, found.warnings
+
+
 def _banners(command: Command | Supervise, children: tuple[Child, ...]) -> tuple[Banner, ...]:
     """Return what is shown after the start of a command and of its children."""
     own = (Banner(command.banner, command.banner_delay),) if command.banner else ()
@@ -253,11 +287,14 @@ def _child(
 
 def _words(container: model.Container, program: Program, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """Return the command line. A text goes to the container's shell, where `$1` is the first argument."""
-    if not isinstance(program.run, str):
-        return program.run + arguments
+    return (shell(container, program.run) if isinstance(program.run, str) else program.run) + arguments
+
+
+def shell(container: model.Container, text: str) -> tuple[str, ...]:
+    """Return the command line that has the container's shell run a text."""
     if not container.default_shell:
-        return ("/bin/sh", "-c", program.run, "--", *arguments)
-    return tuple(program.run if word == "$cmdline" else word for word in container.default_shell) + arguments
+        return ("/bin/sh", "-c", text, "--")
+    return tuple(text if word == "$cmdline" else word for word in container.default_shell)
 
 
 def _directory(project: model.Project, program: Program, host: Host) -> str:
@@ -302,8 +339,7 @@ def _environ(
     propagate, those that they set, `VAGGAENV_X`, `-e`, `-E`, `options`. Where an image or a file may have a say, the
     first two come later, by `volumes.placed`.
     """
-    is_late = container.host is None or container.environ_file
-    environ = {} if is_late else base_environ(project.settings, host)
+    environ = {} if _is_late(container) else base_environ(project.settings, host)
     environ.update(extra)
     environ.update(container.environ)
     environ.update(program.environ)
@@ -318,6 +354,11 @@ def _environ(
     environ.update(request.environ)
     environ.update(request.variables)
     return environ
+
+
+def _is_late(container: model.Container) -> bool:
+    """Return whether more variables may come when the container is there."""
+    return container.host is None or bool(container.environ_file)
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -424,5 +465,10 @@ def redacted(planned: Plan, names: tuple[str, ...]) -> Plan:
         environ = {name: "(redacted)" if name in names else value for name, value in program.environ.items()}
         return replace(child, launch=replace(child.launch, program=replace(program, environ=environ)))
 
-    stages = tuple(replace(stage, children=tuple(map(hide, stage.children))) for stage in planned.stages)
+    stages = planned.stages
+    if any(stage.rules for stage in stages):
+        from vaggapy import equip  # only with rules
+
+        stages = tuple(equip.redacted(stage, names) for stage in stages)
+    stages = tuple(replace(stage, children=tuple(map(hide, stage.children))) for stage in stages)
     return replace(planned, stages=stages)

@@ -224,7 +224,12 @@ def placed(
                 return f"{places[kind]}/{path.removeprefix(kind)}"
         return places[PROGRAM] if path == PROGRAM else path
 
-    return replace(stage, children=tuple(_moved(_informed(child, images, base), real) for child in stage.children))
+    made = replace(stage, children=tuple(_moved(_informed(child, images, base), real) for child in stage.children))
+    if made.rules is None:
+        return made
+    from vaggapy import equip  # only with rules
+
+    return equip.completed(made, frozenset(images))
 
 
 def _informed(child: ChildPlan, images: Mapping[str, Defaults], base: Mapping[str, str]) -> ChildPlan:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vaggapy.config import fields, others, references, steps
+from vaggapy.config import fields, others, references, rule_fields, steps
 from vaggapy.config.load import LOCAL, MAX_BYTES
 from vaggapy.config.model import ALL_IDS, COMPATIBLE_WITH, HOSTS, RESOLVER, Snapshot, Tmpfs, TmpfsDir
 from vaggapy.config.tree import MAX_DEPTH, MAX_NODES
@@ -26,7 +26,32 @@ TABLES = {
     "### !Command": fields.COMMAND,
     "### !Supervise": fields.SUPERVISE,
     "### Children": fields.CHILD,
+    "### restart": rule_fields.RESTART,
+    "### when": rule_fields.WHEN,
+    "### depends": rule_fields.DEPEND,
+    "#### http": rule_fields.ADDRESS,
+    "#### file-contains": rule_fields.FILE_CONTAINS,
+    "#### process-exited": rule_fields.PROCESS_EXITED,
+    "#### output-matches": rule_fields.OUTPUT_MATCHES,
+    "### health": rule_fields.HEALTH,
+    "### watch": rule_fields.WATCH,
+    "#### Checks": rule_fields.CHECK,
+    "### ready": rule_fields.READY,
+    "### stop": rule_fields.STOP,
+    "### service": rule_fields.SERVICE,
+    "#### consul of a service": rule_fields.SERVICE_CONSUL,
+    "### for-each": rule_fields.FOR_EACH,
+    "### watches of a group": rule_fields.WATCHES,
+    "### on-signal": rule_fields.ON_SIGNAL,
+    "### consul": rule_fields.CONSUL,
+    "#### tls of consul": rule_fields.TLS,
+    "#### healthcheck": rule_fields.HEALTHCHECK,
+    "#### depends_on": rule_fields.DEPENDS_ON,
+    "#### readiness_probe": rule_fields.READINESS_PROBE,
+    "#### exec of readiness_probe": rule_fields.PROBE_EXEC,
+    "#### http_get": rule_fields.HTTP_GET,
 }
+OTHER_SPELLINGS = "### Other spellings"
 LATER_HEADING = "## Known, but not in this version"
 
 
@@ -46,7 +71,8 @@ def documented_default(field: fields.Field) -> set[str]:
 @pytest.mark.parametrize("heading", TABLES)
 def test_each_section_documents_the_keys_types_and_defaults_of_its_table(heading: str) -> None:
     rows = {key: (kind, default, meaning) for key, kind, default, meaning in ROW.findall(section(heading))}
-    shown = {key: field for key, field in TABLES[heading].items() if field.state != fields.LATER}
+    hidden = (fields.LATER, fields.ALIAS)
+    shown = {key: field for key, field in TABLES[heading].items() if field.state not in hidden}
     assert list(rows) == list(shown)
     for key, field in shown.items():
         kind, default, meaning = rows[key]
@@ -54,6 +80,23 @@ def test_each_section_documents_the_keys_types_and_defaults_of_its_table(heading
         assert default in documented_default(field)
         assert meaning
         assert ("accepted" in meaning) == (field.state == fields.NO_EFFECT)
+
+
+def test_every_table_of_rules_has_its_section() -> None:
+    tables = [table for name, table in vars(rule_fields).items() if name[0].isupper() and isinstance(table, dict)]
+    assert [table for table in tables if not any(table is known for known in TABLES.values())] == []
+
+
+def test_every_other_spelling_is_listed() -> None:
+    listed = {re.sub("[_-]", "", word).lower() for word in re.findall(r"\w+", section(OTHER_SPELLINGS))}
+    written = {
+        name
+        for table in TABLES.values()
+        for key, field in table.items()
+        for name in (*field.also, *((key,) if field.state == fields.ALIAS else ()))
+        if name.replace("-", "").lower() != key.replace("-", "") or field.state == fields.ALIAS
+    }
+    assert {name for name in written if re.sub("[_-]", "", name).lower() not in listed} == set()
 
 
 def test_every_key_and_tag_of_a_later_version_is_listed() -> None:

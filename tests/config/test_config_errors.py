@@ -220,7 +220,7 @@ COMMANDS = [
     (
         "restart: x",
         "5: unknown key 'restart' in !Command 'c' "
-        "(it belongs to a child of !Supervise, in a later version) [unknown-key]",
+        "(it belongs to a child of !Supervise) [unknown-key]",
     ),
     (
         "user-id: 0755",

@@ -79,10 +79,10 @@ def keys(node: Node) -> set[str]:
 
 def test_a_bound_project_survives_being_packed_for_the_cache() -> None:
     from vaggapy import errors
-    from vaggapy.config import model
+    from vaggapy.config import model, rules
 
     project = bound(EXAMPLE)
-    classes = {**records(vars(model)), **records(vars(errors))}
+    classes = {**records(vars(model)), **records(vars(rules)), **records(vars(errors))}
     assert unpack(pack(project), classes) == project
 
 

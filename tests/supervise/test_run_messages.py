@@ -1,8 +1,7 @@
-"""The exact words of a run's messages, and the records for programs."""
+"""The exact words of a run's messages."""
 
 from __future__ import annotations
 
-import json
 import signal
 
 import pytest
@@ -23,7 +22,7 @@ from vaggapy.supervise.events import (
     StillAlive,
     Told,
 )
-from vaggapy.supervise.messages import duration, record_json, signal_name, text
+from vaggapy.supervise.messages import duration, signal_name, text
 
 EXITED = ChildEnded("web", 1, 42, 1, 0, core=False, seconds=12.3149, cause="first")
 KILLED = ChildEnded("web", 1, 42, 137, 9, core=False, seconds=3.0, cause="first")
@@ -133,63 +132,3 @@ def test_signals_without_a_name_of_their_own_have_a_readable_one() -> None:
 )
 def test_durations_are_short(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
-
-
-def test_status_records_of_a_run() -> None:
-    """supervision 6.7, supervision 6.8 and supervision 6.9."""
-    assert record_json(ChildStarted("web", 1, 42), 5.0) == {
-        "event": "start",
-        "time": 5.0,
-        "name": "web",
-        "incarnation": 1,
-        "pid": 42,
-    }
-    assert record_json(KILLED, 5.5) == {
-        "event": "exit",
-        "time": 5.5,
-        "name": "web",
-        "incarnation": 1,
-        "pid": 42,
-        "code": 137,
-        "signal": "SIGKILL",
-        "core": False,
-        "seconds": 3.0,
-        "cause": "first",
-    }
-    assert record_json(Ended(137, KILLED, 6.0, 2), 6.0) == {
-        "event": "finish",
-        "time": 6.0,
-        "code": 137,
-        "seconds": 6.0,
-        "cause": "exit",
-        "name": "web",
-    }
-
-
-def test_status_records_name_each_cause() -> None:
-    """supervision 6.8 and supervision 6.9."""
-    assert [record_json(told, 0.0)["cause"] for told in (EXITED, TOLERATED, ASKED, FAILED, FAILED_TOO)] == [
-        "first",
-        "success",
-        "requested",
-        "not-started",
-        "not-started",
-    ]
-    ends = (Ended(127, FAILED, 0, 1), Ended(124, LOST, 0, 1), Ended(0, None, 0, 1), Ended(127, None, 0, 0))
-    assert [record_json(told, 0.0)["cause"] for told in ends] == [
-        "not-started",
-        "spawner-lost",
-        "completed",
-        "nothing-selected",
-    ]
-    stopped = record_json(Ended(130, INTERRUPTED, 1.0, 1), 0.0)
-    assert (stopped["cause"], stopped["signal"]) == ("signal", "SIGINT")
-
-
-@pytest.mark.parametrize("told", [told for told, _ in SUPERVISED])
-def test_every_report_is_one_json_object(told: Told) -> None:
-    """supervision 6.7."""
-    record = record_json(told, 1.5)
-
-    assert json.loads(json.dumps(record)) == record
-    assert record["event"] in {"start", "exit", "signal", "still-alive", "spawner-lost", "finish"}

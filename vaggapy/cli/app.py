@@ -117,6 +117,19 @@ Write the root of a container as a tar archive to standard output, or to a file.
 The container is built first, if it is not there. The same root gives the same archive, byte for byte.
 """
 
+SIMULATE_INTRODUCTION = """\
+Tell what a run of a command would do, and when, without running anything.
+
+Children start at once and run until something ends them; those with once: true and the like end with 0 after a
+second; checks pass at once. The options say what is otherwise. TIME counts from the beginning, as in 500ms, 3s or
+1m30s; with + before it, from each start of the child.
+"""
+
+SIMULATE_CLOSING = """\
+SUBJECT is a child (for its health and readiness), CHILD/CHECK, CHILD/condition, watch.NAME, or what a dependency looks
+at: an address, a path, a text. The exit code is the one that the run would have, 0 for one that goes on.
+"""
+
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
@@ -305,6 +318,27 @@ def _completion() -> None:
 @app.command("_compgen", help=COMPGEN_INTRODUCTION, options_metavar="[OPTIONS] [WORDS]... -- [BEGINNING]")
 def _compgen(described: bool = _flag("--described", "Write a tab and a description behind each word.")) -> None:
     """Declare `_compgen`, whose words `shell.py` reads."""
+
+
+@app.command(
+    "_simulate",
+    help=SIMULATE_INTRODUCTION,
+    epilog=SIMULATE_CLOSING,
+    options_metavar="COMMAND [OPTIONS]",
+)
+def _simulate(
+    kill: str = _value("--kill", "CHILD@TIME", "Kill this child. Repeatable, as are the next four."),
+    exit_: str = _value("--exit", "CHILD=CODE@TIME", "Let this child exit with this code."),
+    ready: str = _value("--ready", "SUBJECT@TIME", "Let this pass from then on; before, it fails."),
+    fail: str = _value("--fail", "SUBJECT@TIME", "Let this fail from then on."),
+    signal: str = _value("--signal", "NAME@TIME", "Let vagga get INT, TERM, QUIT, HUP, USR1 or USR2."),
+    stubborn: str = _value("--stubborn", "CHILD...", "Let these ignore all signals but SIGKILL."),
+    until: str = _value("--until", "TIME", "Stop looking then; else at the end, or after an hour."),
+    only: str = _value("--only", "NAME_OR_TAG...", "Simulate only these children."),
+    exclude: str = _value("--exclude", "NAME_OR_TAG...", "Simulate all children but these."),
+    json: bool = _flag("--json", "Write one JSON object."),
+) -> None:
+    """Declare `_simulate`, whose words `simulate.py` reads."""
 
 
 @app.command("_list", help=BUILTINS["_list"] + ".", epilog=LIST_CLOSING)

@@ -11,6 +11,7 @@ import os
 from vaggapy.build.context import Context
 from vaggapy.build.recipe import act, chain, externals, with_versions
 from vaggapy.build.registry import kinds, shapes
+from vaggapy.cli.matching import looker
 from vaggapy.config.load import Found, read_project
 from vaggapy.config.model import BindRO, BindRW, Command, Persistent, Supervise
 from vaggapy.errors import ExitCode, Mark, Problem, VaggaError, one_line
@@ -166,10 +167,12 @@ def unplanned(project: Project, host: Host) -> Iterator[str]:
             told.add(error.what)
             yield _line(project.containers[name].mark, f"container '{name}'", error)
     for name, command in project.commands.items():
-        found = [*_tried(plan, project, name, Request(prerequisites=False), host)]
+        request = Request(prerequisites=False)
+        found = [*_tried(plan, project, name, request, host, None, None, looker(project.directory))]
         if command.options:
             from vaggapy.cli import options  # docopt, only with such a text
 
+            found = [error for error in found if error.name != "check-variable"]  # its arguments may set it
             found += _tried(options.check, command)
         for error in found:
             if error.what not in told:

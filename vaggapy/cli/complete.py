@@ -42,12 +42,14 @@ FIRST_BUILTINS = (
 )
 REPEATABLE = ("environ", "use-env", "verbose")
 SELECTION = ("only", "exclude")
+SIMULATED = ("--kill", "--exit", "--ready", "--fail", "--signal", "stubborn", *SELECTION)
 SHELLS = ("bash", "fish", "zsh")
 
 RUNNABLE = "containers to run something in"
 BUILDABLE = "containers that are built"
 NAMES = "commands"
 SHELL_NAMES = "shells"
+RUN_COMMAND = "a command, then options with its children"
 NOTHING = ""
 
 
@@ -95,6 +97,13 @@ FOLLOWS = {
     ),
     "_update_symlinks": Follows(NOTHING, _table("--local-only", "--user-only")),
     "_help": Follows(NAMES),
+    "_simulate": Follows(
+        RUN_COMMAND,
+        {
+            **_table("--kill=", "--exit=", "--ready=", "--fail=", "--signal=", "--until=", "--json"),
+            **{f"--{key}": (LIST, key, "") for key in ("stubborn", *SELECTION)},
+        },
+    ),
     "_completion": Follows(SHELL_NAMES),
     "_dump_config": Follows(NOTHING, _table("--pretty")),
     "_settings": Follows(NOTHING, _table("--json")),
@@ -205,9 +214,13 @@ def _offered(words: tuple[str, ...], current: str, project: Project | None) -> l
 def _after_builtin(name: str, words: tuple[str, ...], current: str, project: Project | None) -> list[Candidate]:
     follows = FOLLOWS.get(name, Follows())
     seen = _Seen(words, {**follows.options, **argv.HELP})
+    if follows.words == RUN_COMMAND and seen.others:
+        return _of_simulated(seen, current, project)
     if seen.others or seen.waiting:
         return []
     options = _options({**follows.options, **argv.HELP}, seen, current)
+    if follows.words == RUN_COMMAND:
+        return [*_commands(project), *options]
     if follows.words == NAMES:
         return [*_commands(project), *(_builtins() if current.startswith("_") else ()), *options]
     if follows.words == SHELL_NAMES:
@@ -220,6 +233,21 @@ def _after_builtin(name: str, words: tuple[str, ...], current: str, project: Pro
         if (each.host is None if follows.words == BUILDABLE else not each.data_dirs)
     ]
     return [*containers, *options]
+
+
+def _of_simulated(seen: _Seen, current: str, project: Project | None) -> list[Candidate]:
+    """Return what may follow `_simulate COMMAND`: options, and children where they are lists of them."""
+    table = {**FOLLOWS["_simulate"].options, **argv.HELP}
+    command = project.commands.get(seen.others[0]) if project else None
+    children = command.children if isinstance(command, Supervise) else ()
+    if seen.waiting and not seen.open:
+        return []
+    options = _options(table, seen, current, again=(*REPEATABLE, *SIMULATED))
+    if not seen.open:
+        return options
+    names = [child.name for child in children]
+    tags = [tag for child in children for tag in child.tags] if seen.open in SELECTION else []
+    return [*(Candidate(each) for each in dict.fromkeys((*names, *tags)) if each not in seen.values), *options]
 
 
 def _after_command(command: Command | Supervise, words: tuple[str, ...], current: str) -> list[Candidate]:

@@ -1,4 +1,7 @@
-"""`vagga _dump_config`: what all files of the project mean together, as JSON in the words of vagga.yaml."""
+"""`vagga _dump_config`: what all files of the project mean together, as JSON in the words of vagga.yaml.
+
+`vagga --dry-run CMD`: what a run would do, as JSON.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ import json
 
 from vaggapy.config.model import Command, Container, ContainerRoot, Program, Step, Supervise
 from vaggapy.errors import ExitCode, Mark
-from vaggapy.record import Record
+from vaggapy.plan import redacted
+from vaggapy.record import Record, as_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vaggapy.cli.argv import Options
     from vaggapy.config.model import Project
+    from vaggapy.plan import Plan
 
 OWN = ("name", "mark", "container_mark", "digest", "formula", "host")
 """Fields that are no keys of vagga.yaml."""
@@ -25,6 +31,13 @@ UNSAID = {"owner-uid": -1, "owner-gid": -1, "external-user-id": -1}
 def dump_config(pretty: bool, load: Callable[[], Project]) -> int:
     """Print the configuration and return the exit code."""
     print(json.dumps(configuration(load()), indent=2 if pretty else None, ensure_ascii=False))
+    return ExitCode.OK
+
+
+def dump_plan(planned: Plan, options: Options) -> int:
+    """Print a plan and return the exit code; what was given by -E stays secret."""
+    shown = redacted(planned, tuple(name for name, _ in options.environ))
+    print(json.dumps(as_json(shown), indent=2))
     return ExitCode.OK
 
 

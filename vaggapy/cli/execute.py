@@ -83,12 +83,16 @@ def _run_stage(
         return messages.text(told, single=stage.single)
 
     sockets: dict[str, int] = {}
+    if stage.rules is not None:
+        signals.take(stage.rules.signals)
     try:
         for child in stage.children:
             if child.listen is not None:
                 sockets[child.name] = listen(child.listen)
         return Loop(stage, spawner, signals, places, sockets, tell, colour).run()
     finally:
+        if stage.rules is not None:
+            signals.take({})
         for fd in sockets.values():
             os.close(fd)
 
@@ -140,11 +144,13 @@ def _status_writer(fd: int) -> tuple[Outlet | None, Callable[[Told], None]]:
         return None, lambda _: None
     import json  # 8 ms that only this needs
 
+    from vaggapy.supervise.status_records import record_json  # the same
+
     os.set_inheritable(fd, False)
     outlet = Outlet(fd)
 
     def write(told: Told) -> None:
-        record = messages.record_json(told, time.clock_gettime(time.CLOCK_REALTIME))
+        record = record_json(told, time.clock_gettime(time.CLOCK_REALTIME))
         outlet.write((json.dumps(record) + "\n").encode())
 
     return outlet, write

@@ -6,7 +6,7 @@ them; only the blanks that it leaves at the ends of lines and its headings witho
 
 from __future__ import annotations
 
-from vaggapy.config.model import STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL, Command, Supervise
+from vaggapy.config.model import KEEP_GOING, STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL, Command, Supervise
 from vaggapy.errors import CommandError, visible
 from vaggapy.record import Record
 from vaggapy.spelling import closest
@@ -39,6 +39,7 @@ BUILTINS = {
     "_check": "Say all that is wrong in the configuration, without running anything",
     "_dump_config": "Print the configuration, all files together, as JSON",
     "_settings": "Print each setting with the file that it comes from",
+    "_simulate": "Tell what a run of a command would do, and when, without running anything",
     "_doctor": "Try what vagga needs of this machine and say what is missing",
 }
 
@@ -51,6 +52,7 @@ NOT_YET = (
 MODES = {
     STOP_ON_FAILURE: "the first child that exits stops all others",
     WAIT_ALL_SUCCESSFUL: "children that succeed are waited for, the first that fails stops all others",
+    KEEP_GOING: "no child stops the others; vagga ends when all are done",
 }
 
 SUPERVISE_OPTIONS = (

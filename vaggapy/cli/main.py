@@ -30,18 +30,13 @@ if TYPE_CHECKING:
     from vaggapy.sandbox.run import Spawner
     from vaggapy.supervise.signals import Signals
     from vaggapy.supervise.stage import Stage
+
+    Show = Callable[[Plan, Options], int]
 else:
     import _signal
 
-STORAGE_COMMANDS = (
-    "_build",
-    "_clean",
-    "_version_hash",
-    "_pack_image",
-    "_base_dir",
-    "_relative_work_dir",
-)
-CONFIG_COMMANDS = ("_check", "_dump_config", "_settings")
+STORAGE_COMMANDS = ("_build", "_clean", "_version_hash", "_pack_image", "_base_dir", "_relative_work_dir")
+CONFIG_COMMANDS = ("_check", "_dump_config", "_settings", "_simulate")
 LINE_COMMANDS = ("_compgen", "_completion", "_help", "_update_symlinks")
 INTERRUPTED = 130
 READER_GONE = 141
@@ -164,6 +159,10 @@ def _about_project(name: str, words: tuple[str, ...], options: Options) -> int:
         from vaggapy.cli import storage  # not needed to run a command
 
         return storage.run(name, words, options, lambda: load(options, current_directory()))
+    if name == "_simulate":
+        from vaggapy.cli import simulate  # the same
+
+        return simulate.run(words, options, _run_command)
     from vaggapy.cli import configuration  # the same
 
     return configuration.run(name, words, options, lambda: load(options, current_directory()))
@@ -194,24 +193,32 @@ def _list_commands(options: Options) -> int:
 
 
 class Asked(Record):
-    """What the words after a command mean. `help`: the text to show instead; `chosen` None: all children."""
+    """What the words after a command mean. `help`: the text to show instead; `chosen` None: all children.
+
+    `picked`, `excluded`: as in `plan.Request`.
+    """
 
     help: str = ""
     arguments: tuple[str, ...] = ()
     chosen: tuple[str, ...] | None = None
     build: str = ""
     variables: tuple[tuple[str, str], ...] = ()
+    picked: bool = False
+    excluded: tuple[str, ...] = ()
 
 
-def _run_command(invocation: Invocation) -> int:
-    """Run a command of the project, or those of `--run-multi` one after the other."""
+def _run_command(invocation: Invocation, show: Show | None = None) -> int:
+    """Run a command of the project, or those of `--run-multi` one after the other; `show`: see `_run`."""
     options = invocation.options
 
     def make_plan(project: Project, caller: Host) -> Plan | None:
         from vaggapy.plan import plan  # while the spawner is being made
 
+        def look(glob: str) -> tuple[str, ...]:
+            return _look(project.directory, glob)
+
         commands = tuple(_resolve(project, name) for name in options.run_multi or (invocation.command,))
-        asked = Asked() if options.run_multi else _read_arguments(commands[0], invocation.arguments)
+        asked = Asked() if options.run_multi else _read_arguments(commands[0], invocation.arguments, look)
         if asked.help:
             print(asked.help, end="")
             return None
@@ -223,7 +230,9 @@ def _run_command(invocation: Invocation) -> int:
             caller,
             _volumes(project, caller),
             lambda each: asked.variables if each.name == alone else _without_words(each),
+            look,
         )
+        _complain(*(f"vagga: warning: {warning}" for warning in planned.warnings))
         if not planned.stages[-1].children:
             raise CommandError(
                 f"no children of {commands[-1].name} match the conditions",
@@ -233,7 +242,7 @@ def _run_command(invocation: Invocation) -> int:
             )
         return planned
 
-    return _run(options, make_plan)
+    return _run(options, make_plan, show)
 
 
 def _run_program(invocation: Invocation) -> int:
@@ -252,8 +261,8 @@ def _run_program(invocation: Invocation) -> int:
     return _run(options, make_plan)
 
 
-def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None]) -> int:
-    """Plan and run; no plan means that there is nothing to do.
+def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None], show: Show | None = None) -> int:
+    """Plan and run; no plan means that there is nothing to do. With `--dry-run` the plan is shown, by `show` if given.
 
     The spawner is forked before the project is known: the kernel works while we read and import, and a process
     that has imported little is quick to fork.
@@ -274,7 +283,9 @@ def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None]) ->
         if planned is None:
             return ExitCode.OK
         if spawner is None:
-            return _show_plan(planned, options)
+            from vaggapy.cli.dump import dump_plan  # not when it is run
+
+            return (show or dump_plan)(planned, options)
         if any(stage.fills for stage in planned.stages) and not options.containers_only:
             from vaggapy.cli.filling import Filling  # once in the life of a volume
 
@@ -346,8 +357,17 @@ def _resolve(project: Project, name: str) -> Command | Supervise:
     return found
 
 
-def _read_arguments(command: Command | Supervise, words: tuple[str, ...]) -> Asked:
-    """Return what the words after a command mean to it.
+def _look(directory: str, glob: str) -> tuple[str, ...]:
+    """Return the paths of the project that a glob means."""
+    from vaggapy.cli.matching import looker  # only with a glob
+
+    return looker(directory)(glob)
+
+
+def _read_arguments(
+    command: Command | Supervise, words: tuple[str, ...], look: Callable[[str], tuple[str, ...]] = lambda _: ()
+) -> Asked:
+    """Return what the words after a command mean to it; `look` gives the paths that a glob means.
 
     Raises:
         VaggaError: they do not fit; exit code 122, or 121 for a command with `options`.
@@ -355,19 +375,23 @@ def _read_arguments(command: Command | Supervise, words: tuple[str, ...]) -> Ask
     from vaggapy.config.model import Command as SingleCommand  # only the name is needed above
 
     single = isinstance(command, SingleCommand)
+    if not isinstance(command, SingleCommand) and command.rules is not None:
+        from vaggapy.lineup import members  # only with rules
+
+        command = members(command, look)
     if command.options:
         from vaggapy.cli import options  # docopt takes 15 ms; only for commands with such a text
 
         parsed = options.parse(command, words)
-        chosen = None if single or parsed.help else _select(command, argv.Selection(parsed.only, parsed.exclude))
-        return Asked(parsed.help, chosen=chosen, variables=parsed.variables)
+        asked = Asked(parsed.help, variables=parsed.variables)
+        return asked if single or parsed.help else _select(command, argv.Selection(parsed.only, parsed.exclude), asked)
     if isinstance(command, SingleCommand):
         arguments, wants_help = argv.parse_command(command.name, command.program.accepts_arguments, words)
         return Asked(_help_of(command) if wants_help else "", arguments)
     selection = argv.parse_supervise(command.name, words)
     if selection.help:
         return Asked(_help_of(command))
-    return Asked(chosen=_select(command, selection), build=selection.build)
+    return _select(command, selection, Asked(build=selection.build))
 
 
 def _without_words(command: Command | Supervise) -> tuple[tuple[str, str], ...]:
@@ -375,11 +399,14 @@ def _without_words(command: Command | Supervise) -> tuple[tuple[str, str], ...]:
     return _read_arguments(command, ()).variables
 
 
-def _select(command: Command | Supervise, selection: argv.Selection) -> tuple[str, ...]:
+def _select(command: Command | Supervise, selection: argv.Selection, asked: Asked) -> Asked:
+    """Return what is asked for with the choice of children."""
     from vaggapy.config.model import Command as SingleCommand  # only the name is needed above
 
     children = () if isinstance(command, SingleCommand) else command.children
-    return argv.select(tuple((child.name, child.tags) for child in children), selection)
+    chosen = argv.select(tuple((child.name, child.tags) for child in children), selection)
+    away = tuple(child.name for child in children if {child.name, *child.tags} & set(selection.exclude))
+    return replace(asked, chosen=chosen, picked=bool(selection.only), excluded=away)
 
 
 def _help_of(command: Command | Supervise) -> str:
@@ -402,6 +429,8 @@ def _request(options: Options, asked: Asked) -> Request:
         prefix=options.prefix,
         build=options.build,
         variables=asked.variables,
+        picked=asked.picked,
+        excluded=asked.excluded,
     )
 
 
@@ -420,18 +449,6 @@ def _warn(project: Project) -> None:
     """Tell which mixins are left out."""
     for problem in project.warnings:
         _complain(f"vagga: warning: {problem}")
-
-
-def _show_plan(planned: Plan, options: Options) -> int:
-    """Print the plan as JSON; what was given by -E stays secret."""
-    import json  # 8 ms that only this needs
-
-    from vaggapy.plan import redacted  # only here
-    from vaggapy.record import as_json  # only here
-
-    shown = redacted(planned, tuple(name for name, _ in options.environ))
-    print(json.dumps(as_json(shown), indent=2))
-    return ExitCode.OK
 
 
 # --- the caller's streams ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from vaggapy.config.containers import container
 from vaggapy.config.fields import CHILD, CHILD_TAGS, COMMAND, COMMAND_TAGS, SUPERVISE, TOP
+from vaggapy.config.group import rules
 from vaggapy.config.mixins import Part, Parts, paths
 from vaggapy.config.model import COMPATIBLE_WITH, MODES, PID1_MODES, Child, Command, Program, Project, Supervise
 from vaggapy.config.references import check_containers, check_initial, persistent, unknown
@@ -71,7 +72,10 @@ def bind(
     if reader.problems:
         raise ConfigError(_in_order(reader.problems, file))
     aliases = {alias: name for name, command in commands.items() for alias in command.aliases}
-    return Project(directory, file, containers, commands, aliases=aliases, persistent=persistent(containers, commands))
+    volumes = persistent(containers, commands)
+    return Project(
+        directory, file, containers, commands, warnings=tuple(reader.warnings), aliases=aliases, persistent=volumes
+    )
 
 
 def _top(reader: Reader, part: Part) -> Structure | None:
@@ -162,11 +166,13 @@ class _Binder:
                 expect_inotify_limit=self.inotify(fields),
             )
         self.socket(fields)
+        mode, children = fields.choice("mode", MODES), self.children(fields, what)
+        bound = tuple(self.child(name, child) for name, child in children)
         return Supervise(
             key.text,
             key.mark,
-            self.children(fields, what),
-            fields.choice("mode", MODES),
+            bound,
+            mode,
             fields.number("kill-unresponsive-after", KILL_AFTER, 1, KILL_AFTER_MOST),
             fields.text("description"),
             fields.text("epilog"),
@@ -179,10 +185,11 @@ class _Binder:
             banner=banner,
             banner_delay=delay,
             expect_inotify_limit=self.inotify(fields),
+            rules=rules(self.reader, fields, children, mode),
         )
 
-    def children(self, fields: Structure, what: str) -> tuple[Child, ...]:
-        """Return the children of a `!Supervise`; there must be one at least."""
+    def children(self, fields: Structure, what: str) -> tuple[tuple[Scalar, Structure], ...]:
+        """Return the children of a `!Supervise`, each with its name; there must be one at least."""
         if not fields.has("children"):
             return ()
         before = len(self.reader.problems)
@@ -194,18 +201,13 @@ class _Binder:
         for key, node in pairs:
             self.reader.name(key, "child")
             if self.reader.tag(node, CHILD_TAGS, f"child '{key.text}'"):
-                child = Structure(self.reader, node, CHILD, f"child '{key.text}'", key.mark)
-                children.append(
-                    Child(
-                        key.text,
-                        key.mark,
-                        self.program(child),
-                        child.texts("tags"),
-                        self.prerequisites(child),
-                        *self.banner(child),
-                    )
-                )
+                children.append((key, Structure(self.reader, node, CHILD, f"child '{key.text}'", key.mark)))
         return tuple(children)
+
+    def child(self, key: Scalar, fields: Structure) -> Child:
+        """Return one child, without its rules."""
+        program, prerequisites = self.program(fields), self.prerequisites(fields)
+        return Child(key.text, key.mark, program, fields.texts("tags"), prerequisites, *self.banner(fields))
 
     def program(self, fields: Structure) -> Program:
         """Return what is to be run, for a command or a child."""

@@ -13,18 +13,35 @@ from vaggapy.record import Record
 BUILT = "built"
 LATER = "later"
 NO_EFFECT = "no effect"
+ALIAS = "another spelling"
+"""A key of another tool, which stands for one of ours or a part of one."""
 
 
 class Field(Record):
-    """One key of a structure: type and default as the documentation words them. `needed`: it has no default."""
+    """One key of a structure: type and default as the documentation words them. `needed`: it has no default.
+
+    `also`: other names of the key, exactly as they are written.
+    """
 
     type: str
     default: str = ""
     state: str = BUILT
     needed: bool = False
+    also: tuple[str, ...] = ()
 
 
 Fields = dict[str, Field]
+
+
+def spelled(fields: Fields) -> Fields:
+    """Return the fields with the camel case of their names, as ContainerPilot and pmux write it, as other names."""
+    found = {}
+    for name, field in fields.items():
+        first, *rest = name.split("-")
+        camel = (first + "".join(word.title() for word in rest),) if rest else ()
+        found[name] = Field(field.type, field.default, field.state, field.needed, (*camel, *field.also))
+    return found
+
 
 TEXT = Field("text")
 TEXTS = Field("list of texts", "[]")
@@ -112,21 +129,62 @@ _PROGRAM: Fields = {
     "external-user-id": Field("number"),
 }
 
+_RULES: Fields = spelled(
+    {
+        "role": Field("main, coprocess", "main"),
+        "once": FLAG,
+        "autostart": Field("true or false", "true"),
+        "when": Field("an event or an interval"),
+        "depends": Field("list of conditions", "[]"),
+        "condition": Field("text or list of texts"),
+        "for-each": Field("values"),
+        "restart": Field("word, or how to restart"),
+        "restarts": Field("number, unlimited, never", "never"),
+        "timeout": Field("duration"),
+        "stop": Field("how to stop"),
+        "ready": Field("a sign"),
+        "health": Field("check"),
+        "watch": Field("list of checks", "[]"),
+        "service": Field("service"),
+    }
+)
+"""What a child may say beyond the plain modes."""
+
+_RULES_OF_OTHERS: Fields = spelled(
+    {
+        "depends-on": Field("list of children, or child: condition", "", ALIAS),
+        "healthcheck": Field("check", "", ALIAS),
+        "readiness-probe": Field("check", "", ALIAS),
+        "stop-signal": Field("signal", "", ALIAS),
+        "stop-grace-period": Field("duration", "", ALIAS, also=("sigKillWait", "sig-kill-wait")),
+        "stop-timeout": Field("duration", "", ALIAS),
+    }
+)
+
+_GROUP_RULES: Fields = spelled(
+    {
+        "hook-window": Field("duration", "5s"),
+        "on-signal": Field("signal: reaction", "{}"),
+        "watches": Field("name: watch", "{}"),
+        "consul": Field("address, or keys"),
+    }
+)
+"""What a `!Supervise` may say beyond the plain modes."""
+
+RULE_KEYS = (*_RULES, *_RULES_OF_OTHERS)
+GROUP_RULE_KEYS = tuple(_GROUP_RULES)
+
 COMMAND: Fields = {**_PROGRAM, **_SHOWN, "tags": Field("list of texts", "[]", NO_EFFECT)}
 
 SUPERVISE: Fields = {
-    "mode": Field("stop-on-failure, wait-all-successful", "stop-on-failure"),
+    "mode": Field("stop-on-failure, wait-all-successful, keep-going", "stop-on-failure"),
     "children": Field("name: child", "", needed=True),
-    "kill-unresponsive-after": Field("seconds", "2"),
+    "kill-unresponsive-after": Field("seconds", "2", also=("stopTimeout", "stop-timeout")),
     **_SHOWN,
     "tags": Field("list of texts", "[]", NO_EFFECT),
     "pass-tcp-socket": Field("PORT, *:PORT or HOST:PORT", "", NO_EFFECT),
-    "hook-window": LATER_FIELD,
-    "on-signal": LATER_FIELD,
-    "control": LATER_FIELD,
-    "logging": LATER_FIELD,
-    "telemetry": LATER_FIELD,
-    "watches": LATER_FIELD,
+    **_GROUP_RULES,
+    **dict.fromkeys(("control", "logging", "telemetry"), LATER_FIELD),
 }
 
 CHILD: Fields = {
@@ -144,11 +202,9 @@ CHILD: Fields = {
     "banner": TEXT,
     "banner-delay": Field("seconds", "0"),
     "expect-inotify-limit": Field("number", "", NO_EFFECT),
-    "network": LATER_FIELD,
-    **dict.fromkeys(
-        ("restart", "restarts", "when", "depends", "health", "watch", "role", "once", "stop", "for-each"), LATER_FIELD
-    ),
-    **dict.fromkeys(("service", "logging", "timeout", "autostart", "condition", "stdin"), LATER_FIELD),
+    **_RULES,
+    **_RULES_OF_OTHERS,
+    **dict.fromkeys(("network", "logging", "stdin"), LATER_FIELD),
 }
 
 STRUCTURES = {
@@ -198,7 +254,18 @@ OTHER_TOOLS = {
     "uid": "user-id",
     "gid": "group-id",
     "depends-on": "prerequisites",
+    "availability": "restart",
+    "liveness-probe": "health",
     "services": "commands",
     "processes": "children",
 }
 """Keys of other tools, and ours for the same."""
+
+INSIDE = {
+    **dict.fromkeys(("min-wait", "minWait", "max-wait", "maxWait", "no-restart-on", "noRestartOn"), "restart"),
+    **dict.fromkeys(("max-restarts", "maxRestarts", "backoff-seconds", "backoffSeconds"), "restart"),
+    **dict.fromkeys(("ttl", "threshold", "on-fail", "onFail"), "health"),
+    **dict.fromkeys(("port", "initial-status", "initialStatus", "interfaces"), "service"),
+    **dict.fromkeys(("interval", "source", "each"), "when"),
+}
+"""Keys that other tools, or people, write beside those that we have them in."""

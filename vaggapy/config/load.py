@@ -57,7 +57,7 @@ class Found(Record):
 class Loaded(Record):
     """A valid project and every path that it depends on: `inputs` were read, `missing` did not exist.
 
-    `skipped`: every problem of the mixins that are left out.
+    `skipped`: every problem of the mixins that are left out, and what is doubtful.
     """
 
     project: Project
@@ -156,7 +156,7 @@ def _bound(found: Found, others: Others, shapes: Callable[[], Shapes]) -> tuple[
     while True:
         try:
             project = bind(parts.main.tree, found.directory, found.file, known, others.look, parts)
-            return replace(project, warnings=tuple(warnings)), tuple(skipped)
+            return replace(project, warnings=(*warnings, *project.warnings)), (*skipped, *project.warnings)
         except ConfigError as error:
             wrong = blamed(parts, error.problems)
             if wrong.pop("", None) or not wrong or len(warnings) > MAX_WARNINGS:

@@ -287,8 +287,8 @@ class Settings(Record):
 class Project(Record):
     """A whole project: where it is and what its files say. `directory` is the one seen as /work.
 
-    `warnings`: the mixins that are left out. `aliases`: the command that each stands for. `persistent`: the
-    persistent volumes of all containers and commands by name.
+    `warnings`: the mixins that are left out, and what is doubtful. `aliases`: the command that each stands for.
+    `persistent`: the persistent volumes of all containers and commands by name.
     """
 
     directory: str

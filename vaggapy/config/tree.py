@@ -47,6 +47,13 @@ UNPACK = "!*Unpack"
 NOT_SUPPORTED = ("!*IncludeMap", "!*IncludeSeq")
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 LINE_END = re.compile("\r\n?|\n")
+WORDS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+INTEGER = re.compile("[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 class Scalar(Record):
@@ -142,6 +149,44 @@ def place(before: str, file: str) -> Mark:
 def is_null(node: Node) -> bool:
     """Tell whether the value is absent: nothing, `~` or `null` without quotes."""
     return isinstance(node, Scalar) and node.plain and node.text in ("", "~", "null")
+
+
+def plain_values(text: str) -> tuple[object, tuple[Problem, ...]]:
+    """Return what a YAML text of any kind means: text, numbers, truth values, None, lists and dicts, by YAML 1.2.
+
+    Of tags only `!!str` counts. The problems tell why it means nothing, then the value is None. A key is always text.
+    """
+    tree = parse(text, "")
+    if tree.problems:
+        return None, tree.problems
+    return (None if tree.root is None else _value(tree.root)), ()
+
+
+def _value(node: Node) -> object:
+    """Return what a node means; the parser's limits hold for its depth."""
+    match node:
+        case Scalar():
+            return _scalar_value(node.text) if node.plain and node.tag != "!!str" else node.text
+        case Sequence():
+            return [_value(item) for item in node.items]
+        case Mapping():
+            return {key.text: _value(value) for key, value in node.entries}
+        case Broken():
+            return None
+
+
+def _scalar_value(text: str) -> object:
+    """Return what plain text means, by the core schema of YAML 1.2."""
+    if text in WORDS:
+        return WORDS[text]
+    try:
+        if INTEGER.fullmatch(text):
+            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        if FLOAT.fullmatch(text):
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    except ValueError:
+        pass  # thousands of digits
+    return text
 
 
 class _ShortTagScanner(Scanner):

@@ -6,7 +6,7 @@ A `Reader` holds the problems of one file. A `Structure` is a mapping whose keys
 
 from __future__ import annotations
 
-from vaggapy.config.fields import BUILT, CHILD_TAGS, LATER, NO_EFFECT, OTHER_TOOLS, STRUCTURES
+from vaggapy.config.fields import BUILT, CHILD_TAGS, INSIDE, LATER, NO_EFFECT, OTHER_TOOLS, STRUCTURES
 from vaggapy.config.tree import Broken, Mapping, Scalar, Sequence, is_null
 from vaggapy.errors import Mark, Problem
 from vaggapy.record import Record
@@ -105,11 +105,16 @@ class Reader:
         self.problems: list[Problem] = []
         self.references: list[Reference] = []
         self.initial: list[tuple[Persistent, Mark]] = []
+        self.warnings: list[Problem] = []
         self.suggested = 0
 
     def report(self, mark: Mark, what: str, remedy: str, name: str) -> None:
         """Keep one problem."""
         self.problems.append(Problem(mark, what, remedy, name))
+
+    def warn(self, mark: Mark, what: str, remedy: str, name: str) -> None:
+        """Keep something that is doubtful, but not wrong."""
+        self.warnings.append(Problem(mark, what, remedy, name))
 
     def near(self, word: str, choices: Iterable[str], otherwise: str) -> str:
         """Return the remedy for an unknown word: the name that was meant, else `otherwise`."""
@@ -293,7 +298,7 @@ class Structure:
         self.values: dict[str, Node] = {}
         self.keys: dict[str, Scalar] = {}
         for key, value in reader.pairs(node, what, tagged=True):
-            name = key.text.replace("_", "-")
+            name = self._name(key.text)
             if key.text.startswith("_"):
                 continue
             if name in self.keys:
@@ -311,6 +316,13 @@ class Structure:
         if isinstance(node, (Mapping, Scalar)):
             self._missing()
         self._unused()
+
+    def _name(self, text: str) -> str:
+        """Return the key that a text stands for, or the text in kebab case."""
+        name = text.replace("_", "-")
+        if name in self.table:
+            return name
+        return next((key for key, field in self.table.items() if text in field.also or name in field.also), name)
 
     def _unknown(self, key: Scalar, name: str, value: Node) -> None:
         """Report a key that is not in the table."""
@@ -335,6 +347,8 @@ class Structure:
             otherwise += ", in a later version"
         if OTHER_TOOLS.get(name, "") in table:
             remedy = f"did you mean '{OTHER_TOOLS[name]}'?"
+        elif INSIDE.get(name, "") in table:
+            remedy = f"write it into '{INSIDE[name]}:'"
         else:
             remedy = otherwise if owners else reader.near(name, table, otherwise)
         reader.report(key.mark, f"unknown key '{key.text}' in {self.what}", remedy, "unknown-key")

@@ -31,10 +31,14 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Streams(Record):
-    """Descriptors that become 0, 1, 2 (and 3) of the command; `terminal` is the one it owns, or -1."""
+    """Descriptors that become 0, 1, 2 (and 3) of the command; `terminal` is the one it owns, or -1.
+
+    `ready`: the one that becomes `Program.ready_fd`, or -1; from HIGH_DESCRIPTOR on.
+    """
 
     chosen: tuple[int, ...]
     terminal: int = -1
+    ready: int = -1
 
 
 def start(job: Job, streams: Streams, fork: Callable[[int], int]) -> tuple[int, Failure | None]:
@@ -74,6 +78,8 @@ def _spawn_command(job: Job, streams: Streams, step: list[str]) -> int:
     program = job.program
     # Also a move of a descriptor onto itself counts: it clears close-on-exec.
     moves = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams.chosen)]
+    if streams.ready >= 0:
+        moves.append((os.POSIX_SPAWN_DUP2, streams.ready, program.ready_fd))
 
     def spawn(path: str) -> int:
         return os.posix_spawn(
@@ -131,7 +137,12 @@ def _take_place(job: Job, streams: Streams, kept: int, step: list[str]) -> None:
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR) for fd in streams.chosen]
     for number, fd in enumerate(high):
         os.dup2(fd, number)
-    linux.close_range(len(high), kept - 1)
+    first = len(high)
+    if streams.ready >= 0:
+        os.dup2(streams.ready, program.ready_fd)
+        linux.close_range(first, program.ready_fd - 1)
+        first = program.ready_fd + 1
+    linux.close_range(first, kept - 1)
     linux.close_range(kept + 1)
     for number in job.ignored:
         _signal.signal(number, _signal.SIG_DFL)

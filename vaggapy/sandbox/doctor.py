@@ -16,6 +16,7 @@ from vaggapy.errors import SandboxError
 from vaggapy.record import Record, unpack
 from vaggapy.sandbox import channel, run
 from vaggapy.sandbox.explain import APPARMOR, RANGES, Found, failed_child
+from vaggapy.sandbox.facts import facts
 from vaggapy.sandbox.operations import may_hide
 from vaggapy.sandbox.spec import PIPES, TERMINAL, Failure, HostRoot, Launch, Overlay, Program, Sandbox
 
@@ -60,7 +61,7 @@ def checks() -> tuple[Check, ...]:
 
 def _apparmor() -> tuple[Check, ...]:
     """Say how to live with Ubuntu's restriction, where it is switched on."""
-    if run.facts().get(APPARMOR) != "1":
+    if facts().get(APPARMOR) != "1":
         return ()
     profile = PROFILE.format(path=os.path.realpath(sys.argv[0]))
     remedy = f"write `{profile}` to /etc/apparmor.d/vagga and run `sudo apparmor_parser -r /etc/apparmor.d/vagga`"

@@ -1,7 +1,7 @@
 """From (step, errno, source, target) to the one line that a user reads: pure.
 
 `docs/errors.md` has an entry for each name. The cause is told from where the kernel said no and from the
-kernel's settings, which the caller read at that moment (`run.facts`).
+kernel's settings, which the caller read at that moment (`facts.facts`).
 """
 
 from __future__ import annotations

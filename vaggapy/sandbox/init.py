@@ -6,22 +6,25 @@ either. It keeps its ids, so that the kernel's promise to kill it with the spawn
 the command's process changes them. Nothing is imported here once the root has changed.
 
 Messages up the control channel: `failed` (a Failure), `terminals` (with their masters), `outer-proc`,
-`running`, `status` (the raw wait status of the command), `stopped` (Ctrl+Z on its own terminal, or itself).
-Messages down: `signal` (number, whether it asks for the end), `suspend`, `resume`.
+`ready` (with the descriptor on which the command says that it is), `running`, `status` (the raw wait status of the
+command), `stopped` (Ctrl+Z on its own terminal, or itself), `probed` (its number, raw wait status, Failure or None).
+Messages down: `signal` (number, whether it asks for the end), `suspend`, `resume`, `probe` (its number, words, environ,
+directory; with a descriptor for its output, or none), `unprobe` (its number).
 """
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import os
 import select
 import sys
 
-from vaggapy.record import Record, pack
+from vaggapy.record import Record, pack, replace
 from vaggapy.sandbox import linux, perform
 from vaggapy.sandbox.channel import Channel, adopt
-from vaggapy.sandbox.command import Streams, replace_self, start
-from vaggapy.sandbox.operations import Operation
+from vaggapy.sandbox.command import HIGH_DESCRIPTOR, Streams, replace_self, start
+from vaggapy.sandbox.operations import Memory, Operation
 from vaggapy.sandbox.spec import EXEC, INHERIT, OUTPUT, PIPES, TERMINAL, WAIT_ALL, Failure, IdMaps, Program
 
 TYPE_CHECKING = False
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable
     from typing import NoReturn
+
+    from vaggapy.sandbox.channel import Message
 else:
     import _signal
 
@@ -47,6 +52,8 @@ TIOCGPTPEER = 0x5441
 OPOST = 1
 NUMBER_SIZE = 8
 MAPPED = b"1"
+NOTIFY_PLACES = ("/run", "/tmp", "/dev/shm")  # if they are the child's own
+NOTIFY_SOCKET = "vagga-notify"
 COMMAND_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 
 
@@ -106,15 +113,18 @@ def _command(job: Job, control: Channel, wake: int, fork: Callable[[int], int]) 
     """Start the command and stay until it is over; return why it could not be started."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)  # as it is now, before the command may mount
     streams = _prepare_streams(job, control, null)
+    told = job
+    if job.program.notify or job.program.ready_fd >= 0:
+        told, streams = _prepare_readiness(job, control, streams)
     _wait_while_suspended(control)
     if job.program.first == EXEC:
-        replace_self(job, streams, control.fileno())
-    leader, failure = start(job, streams, fork)
+        replace_self(told, streams, control.fileno())
+    leader, failure = start(told, streams, fork)
     if failure is not None:
         return failure
     _let_go_of_streams(streams, null)
     control.send(("running",))
-    Init(control, wake, leader, streams.terminal >= 0, job.program.first == WAIT_ALL).stay()
+    Init(job, control, wake, leader, streams.terminal >= 0, Probes(job, control, fork)).stay()
     return None
 
 
@@ -140,7 +150,7 @@ def wake_on_child_death() -> int:
 
 def _let_go_of_streams(streams: Streams, null: int) -> None:
     """Put /dev/null on 0, 1 and 2: only the command may hold the caller's streams open."""
-    for fd in set(streams.chosen) - {0, 1, 2, null, streams.terminal}:
+    for fd in {*streams.chosen, streams.ready} - {-1, 0, 1, 2, null, streams.terminal}:
         os.close(fd)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -193,6 +203,28 @@ def _prepare_streams(job: Job, control: Channel, null: int) -> Streams:
     return Streams((null, out, err, *socket))
 
 
+def _prepare_readiness(job: Job, control: Channel, streams: Streams) -> tuple[Job, Streams]:
+    """Make what the command says on that it is ready, and send our end of it up."""
+    if not job.program.notify:
+        read, write = os.pipe2(os.O_CLOEXEC)
+        control.send(("ready",), (read,))
+        ready = fcntl.fcntl(write, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
+        os.close(read)
+        os.close(write)
+        return job, replace(streams, ready=ready)
+    # Only in a file system that is this child's own: a volume may be a directory of the host.
+    own = [each.target for each in job.operations if isinstance(each, Memory)]
+    place = next((each for each in NOTIFY_PLACES if each in own), NOTIFY_PLACES[0])
+    path = f"{place}/{NOTIFY_SOCKET}"
+    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+    socket.bind(path)
+    os.chmod(path, 0o666)  # the program may have any id; nobody else sees the directory
+    control.send(("ready",), (socket.fileno(),))
+    socket.close()
+    environ = {**job.program.environ, "NOTIFY_SOCKET": path}
+    return replace(job, program=replace(job.program, environ=environ)), streams
+
+
 def _open_terminal(program: Program, processed: bool = True) -> tuple[int, int]:
     """Return master and slave of a new terminal; not `processed`: line ends pass through as written."""
     master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
@@ -219,12 +251,77 @@ def window_size(rows: int, columns: int) -> bytes:
 # --- afterwards -------------------------------------------------------------------------------------------------
 
 
+class Probes:
+    """The checks that run beside the command, in the same namespaces and with the same ids."""
+
+    __slots__ = ("_control", "_fork", "_job", "_serial", "_waiting", "pids")
+
+    def __init__(self, job: Job, control: Channel, fork: Callable[[int], int]) -> None:
+        """Begin without any."""
+        self._job = job
+        self._control = control
+        self._fork = fork
+        self._serial = False
+        self._waiting: list[tuple[Message, tuple[int, ...]]] = []
+        self.pids: dict[int, int] = {}  # pid, which is that of its group -> number
+
+    def run_one_by_one(self) -> None:
+        """Let there be moments without any, in which somebody can see whether the command has left something."""
+        self._serial = True
+
+    def take(self, message: Message, descriptors: tuple[int, ...]) -> None:
+        """Start a check, or keep it for later."""
+        if self._serial and self.pids:
+            self._waiting.append((message, descriptors))
+            return
+        _, number, words, environ, directory = message
+        program = replace(self._job.program, words=words, environ=environ, directory=directory)
+        out = descriptors[0] if descriptors else 0
+        pid, failure = start(replace(self._job, program=program), Streams((0, out, out)), self._fork)
+        for fd in descriptors:
+            os.close(fd)
+        if failure is None:
+            self.pids[pid] = number
+        else:
+            self._control.send(("probed", number, -1, pack(failure)))
+
+    def take_waiting(self) -> None:
+        """Start what was kept."""
+        while self._waiting and not self.pids:
+            self.take(*self._waiting.pop(0))
+
+    def ended(self, pid: int, status: int) -> None:
+        """Tell of one that is reaped, and let it leave nothing behind."""
+        _signal_group(pid, SIGKILL)
+        self._control.send(("probed", self.pids.pop(pid), status, None))
+
+    def kill(self, number: int = -1) -> None:
+        """Kill a check with all that it has started, or every one; those that wait do not begin any more."""
+        for kept in [kept for kept in self._waiting if number in (-1, kept[0][1])]:
+            self._waiting.remove(kept)
+            for fd in kept[1]:
+                os.close(fd)
+        for pid, own in self.pids.items():
+            if number in (-1, own):
+                _signal_group(pid, SIGKILL)
+
+
 class Init:
     """The loop of PID 1: reap everybody, pass signals on, end with the command."""
 
-    __slots__ = ("_asked", "_control", "_ended", "_leader", "_owns_terminal", "_suspended", "_waits_for_all", "_wake")
+    __slots__ = (
+        "_asked",
+        "_control",
+        "_ended",
+        "_leader",
+        "_owns_terminal",
+        "_probes",
+        "_suspended",
+        "_waits_for_all",
+        "_wake",
+    )
 
-    def __init__(self, control: Channel, wake: int, leader: int, owns_terminal: bool, waits_for_all: bool) -> None:
+    def __init__(self, job: Job, control: Channel, wake: int, leader: int, owns_terminal: bool, probes: Probes) -> None:
         """Watch over `leader`, the command's process and the leader of its group; or over all that it leaves."""
         self._control = control
         self._wake = wake
@@ -232,8 +329,9 @@ class Init:
         self._asked = False  # somebody asked for the end
         self._ended = False  # the command's own process is gone
         self._owns_terminal = owns_terminal
-        self._waits_for_all = waits_for_all
+        self._waits_for_all = job.program.first == WAIT_ALL
         self._suspended = False  # by the supervisor
+        self._probes = probes
 
     def stay(self) -> None:
         """Return when this PID 1 may go; the kernel kills whatever is left in the namespace."""
@@ -257,8 +355,13 @@ class Init:
         """
         if not self._ended:
             return False
+        if self._asked:
+            self._probes.kill()
         if self._waits_for_all:
-            return not _signal_everybody(0)
+            over = not self._probes.pids and not _signal_everybody(0)
+            if not over:
+                self._probes.take_waiting()
+            return over
         return not self._asked or not (_signal_everybody(0) if self._owns_terminal else _signal_group(self._leader, 0))
 
     def _obey(self) -> bool:
@@ -273,6 +376,10 @@ class Init:
             case ("suspend",):
                 self._suspended = True
                 _signal_everybody(SIGSTOP)
+            case ("probe", *_):
+                self._probes.take(*received)
+            case ("unprobe", number):
+                self._probes.kill(number)
             case _:
                 self._suspended = False
                 _signal_everybody(SIGCONT)
@@ -287,13 +394,16 @@ class Init:
                 return
             if not pid:
                 return
-            if pid != self._leader:
+            if pid in self._probes.pids and not os.WIFSTOPPED(status):
+                self._probes.ended(pid, status)
+            elif pid != self._leader:
                 continue
-            if os.WIFSTOPPED(status):
+            elif os.WIFSTOPPED(status):
                 if self._owns_terminal and not self._suspended:
                     self._control.send(("stopped",))
             else:
                 self._ended = True
+                self._probes.run_one_by_one()
                 self._control.send(("status", status))
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable
     from typing import Any, NoReturn
+
+    from vaggapy.sandbox.companion import Companion
 else:
     import _signal
 
@@ -42,14 +44,6 @@ COUNTED_SIGNALS = (*FOR_THE_SUPERVISOR, 18, 28)  # and CONT WINCH
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
 INTERFACE_UP = 1
-FACTS = (
-    "/proc/sys/user/max_user_namespaces",
-    "/proc/sys/user/max_mnt_namespaces",
-    "/proc/sys/user/max_net_namespaces",
-    "/proc/sys/user/max_pid_namespaces",
-    "/proc/sys/kernel/unprivileged_userns_clone",
-    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-)
 
 
 class Spawned:
@@ -76,7 +70,7 @@ class Spawner:
     kernel and the spawner work, the caller finds out what is to be run; then `begin`, and later `ready`.
     """
 
-    __slots__ = ("_channel", "_refused", "maps", "pid", "pidfd")
+    __slots__ = ("_channel", "_refused", "isolated", "maps", "pid", "pidfd")
 
     def __init__(self, end: Channel, pid: int, pidfd: int, maps: IdMaps, refused: SandboxError | None) -> None:
         """Take over a spawner that `start_early` made. `pidfd` is readable when it is gone."""
@@ -85,6 +79,7 @@ class Spawner:
         self.pid = pid
         self.pidfd = pidfd
         self.maps = maps
+        self.isolated = False  # whether it has a network of its own
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when an answer is there."""
@@ -92,6 +87,7 @@ class Spawner:
 
     def begin(self, isolate_network: bool, sandbox: Sandbox | None) -> None:
         """Say what the run needs; the root of `sandbox` is made while the caller goes on."""
+        self.isolated = isolate_network
         if self._refused is None:
             self._channel.send((isolate_network, pack(sandbox)))
 
@@ -208,6 +204,42 @@ def call_in_child(function: Callable[[], bytes]) -> tuple[bytes, int]:
     return data, os.waitpid(pid, 0)[1]
 
 
+def start_companion(main: Callable[[Channel], None], enter: int | None = None) -> Companion:
+    """Fork a process that works for this one through a channel, and dies with it; call `main` with its end there.
+
+    It has a process group of its own, hears no signal that is meant for us, and keeps only 0 (/dev/null), 1, 2 and the
+    channel. `enter`: a pid whose user namespace and network it joins. `main` may import whatever it needs.
+    """
+    from vaggapy.sandbox.companion import Companion  # only runs with rules need it
+
+    ours, theirs = channel.pair()
+    supervisor = os.pidfd_open(os.getpid())
+    previous = _block_signals()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _become_companion(theirs, supervisor, enter)
+            main(theirs)
+        finally:
+            os._exit(0)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, previous)
+    theirs.close()
+    os.close(supervisor)
+    return Companion(ours, pid, os.pidfd_open(pid))
+
+
+def _become_companion(end: Channel, supervisor: int, enter: int | None) -> None:
+    """Let go, after a fork, of everything that is the supervisor's."""
+    _leave_the_supervisor(supervisor)
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    if enter is not None:
+        spawner = os.pidfd_open(enter)
+        linux.setns(spawner, linux.CLONE_NEWUSER)
+        linux.setns(spawner, linux.CLONE_NEWNET)
+    linux.close_all_but((0, 1, 2, end.fileno()))
+
+
 def _block_signals() -> set[int]:
     """Block the signals that the loop counts over a fork; return the mask to restore.
 
@@ -217,33 +249,11 @@ def _block_signals() -> set[int]:
 
 
 def _refusal(failure: Failure) -> SandboxError:
-    from vaggapy.sandbox.explain import refusal  # only where something fails
+    # Only where something fails.
+    from vaggapy.sandbox.explain import refusal
+    from vaggapy.sandbox.facts import facts
 
     return refusal(failure, facts())
-
-
-def facts() -> dict[str, str]:
-    """Return the kernel settings that explain a refusal; those that do not exist are left out."""
-    found = {}
-    for path in FACTS:
-        if text := _text(path).strip():
-            found[path] = text
-    for line in _text("/proc/self/status").splitlines():
-        if line.startswith("Seccomp:"):
-            found["seccomp"] = line.split()[1]
-    mounts = [line.split(" ")[4] for line in _text("/proc/self/mountinfo").splitlines()]
-    if mounts and "/" not in mounts:
-        found["chroot"] = "the root is no mount point"
-    return found
-
-
-def _text(path: str) -> str:
-    """Return what a small file says, "" if it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 # --- the spawner's own process ----------------------------------------------------------------------------------
@@ -258,15 +268,20 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
+def _leave_the_supervisor(supervisor: int) -> None:
+    """Be a process that dies with the supervisor (a pidfd of it) but gets none of the signals that are meant for it."""
+    _die_with(supervisor)
+    os.setpgid(0, 0)
+    _signal.set_wakeup_fd(-1)
+    for number in FOR_THE_SUPERVISOR:
+        _signal.signal(number, _signal.SIG_IGN)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
 def _spawner_main(end: Channel, supervisor: int) -> NoReturn:
     """Be the spawner until the supervisor is gone."""
     try:
-        _die_with(supervisor)
-        os.setpgid(0, 0)
-        _signal.set_wakeup_fd(-1)
-        for number in FOR_THE_SUPERVISOR:
-            _signal.signal(number, _signal.SIG_IGN)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        _leave_the_supervisor(supervisor)
         linux.close_all_but((0, 1, 2, end.fileno()))
         received = end.receive()
         if received is not None:

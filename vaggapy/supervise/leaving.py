@@ -31,7 +31,7 @@ def begin(turn: RuledTurn) -> None:
             turn.cancel(timer)
     for probe in tuple(turn.probes):
         turn.abandon(probe)
-    if not stop.signal:
+    if not stop.signal or turn.begun is None:
         turn.stop = replace(stop, barren=True)
         turn.woken = False
         _give_time(turn, [name for name in turn.living() if _mark_asked(turn, name)])
@@ -67,9 +67,9 @@ def advance(turn: RuledTurn) -> None:
     stop = turn.stop
     if stop is None or not stop.signal or stop.barren:
         return
-    hooks = [name for name in turn.living() if turn.is_hook(name)]
+    hooks = [name for name in turn.living() if turn.is_hook(name) and turn.children[name].leaving != KILLED]
     shutdown = any(_source(turn, hook)[1] == SHUTDOWN for hook in hooks)
-    others = [name for name in turn.living() if name not in hooks]
+    others = [name for name in turn.living() if not turn.is_hook(name)]
     announced = [name for name in others if turn.children[name].leaving == ANNOUNCED]
     if not shutdown:
         _ask_all(turn, [name for name in announced if not _has_hooks(turn, name, hooks)])
@@ -124,16 +124,18 @@ def _signal(turn: RuledTurn, name: str, signal: int) -> None:
     """Send a signal, or the one that the child wants instead; one that is starting gets it when it runs."""
     number = turn.rule(name).stop.signal or signal
     asked = turn.life(name).asked
-    if number in asked and turn.rule(name).stop.signal:
+    running = turn.children[name].phase == RUNNING
+    if number in asked and (turn.rule(name).stop.signal or not running):
         return
-    turn.note(name, asked=(*asked, number))
-    if turn.children[name].phase == RUNNING and turn.rule(name).stop.timeout != 0:
+    if number not in asked:
+        turn.note(name, asked=(*asked, number))
+    if running and turn.rule(name).stop.timeout != 0:
         turn.actions.append(Signal(name, number))
 
 
 def send(turn: RuledTurn, signal: int) -> None:
     """Pass one more signal of the user on to those that were asked to end; hooks and the others do not get it."""
-    for name in turn.running():
+    for name in turn.living():
         if turn.children[name].leaving == ASKED:
             _signal(turn, name, signal)
     turn.wake()

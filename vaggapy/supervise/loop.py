@@ -12,16 +12,18 @@ from __future__ import annotations
 import os
 import time
 
-from vaggapy.errors import ExitCode
-from vaggapy.sandbox import channel
-from vaggapy.sandbox.run import Spawned, Spawner
-from vaggapy.sandbox.spec import EXEC, PIPES, TERMINAL, TERMINALS, Failure
+from vaggapy.sandbox.run import Spawner
+from vaggapy.sandbox.spec import PIPES, TERMINAL, TERMINALS
 from vaggapy.supervise import events, policy
-from vaggapy.supervise.children import Live, exit_of, launch_of, why_not_started
+from vaggapy.supervise.children import Live, Roster, launch_of
 from vaggapy.supervise.events import (
+    Abandon,
+    Advertise,
     CancelTimer,
+    Ended,
     Finish,
     Kill,
+    Probe,
     Report,
     Resume,
     SetTimer,
@@ -31,28 +33,27 @@ from vaggapy.supervise.events import (
     SuspendSelf,
 )
 from vaggapy.supervise.lines import prefixes
-from vaggapy.supervise.messages import DISK_FULL, OUTER_PROC, banner_text
+from vaggapy.supervise.messages import DISK_FULL, OUTER_PROC, banner_text, last_lines
 from vaggapy.supervise.output import Outlet
 from vaggapy.supervise.relay import Relay
 from vaggapy.supervise.signals import WINCH, Signals
 from vaggapy.supervise.terminal import Terminal, set_size, size
 from vaggapy.supervise.traffic import Traffic
-from vaggapy.supervise.watches import BYTES, ENDED, FIRST, IN, TOLD, Watches
+from vaggapy.supervise.watches import BYTES, FIRST, IN, Watches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal as _signal
     from collections.abc import Callable, Mapping
 
+    from vaggapy.sandbox.channel import Message
+    from vaggapy.sandbox.spec import Launch
+    from vaggapy.supervise.companions import Companions
     from vaggapy.supervise.events import Action, Event, Told
-    from vaggapy.supervise.stage import Stage
-else:
-    import _signal
+    from vaggapy.supervise.stage import ChildPlan, Stage
 
 KEYS_DELAY = 0.01  # seconds until the child is offered again the keys that it did not take
-MOST_REQUESTS = 8  # spawns asked for and not answered: more could fill both directions of the channel
 NARROWEST = 20  # columns of a terminal beside a long prefix
-SIGKILL, SIGSTOP = 9, 19
+SIGSTOP = 19
 
 BANNER = "banner "
 
@@ -82,21 +83,14 @@ class Loop:
             colour: whether prefixes are coloured.
         """
         self._stage = stage
-        self._spawner = spawner
         self._signals = signals
-        self._sockets = sockets
         self._tell = tell
-        self._plans = {child.name: child for child in stage.children}
-        prefixed = self._plans if stage.streams in (PIPES, TERMINALS) and stage.prefixed else ()
-        self._prefixes = prefixes(prefixed, colour)
+        names = tuple(child.name for child in stage.children)
+        passes_through = stage.streams in (PIPES, TERMINALS)
+        prefixed = names if passes_through and stage.prefixed else ()
         self._prefix_width = max((len(each) for each in prefixes(prefixed, colour=False).values()), default=0)
-        self._state = policy.initial(stage.mode, tuple(self._plans), float(stage.grace))
-        self._live: dict[int, Live] = {}
-        self._names: dict[str, Live] = {}
-        self._doomed: set[str] = set()
-        self._requests: list[Spawn] = []
-        self._asked = 0
-        self._number = 0
+        self._state = policy.initial(stage.mode, names, float(stage.grace), stage.rules)
+        self._events: list[Event] = []
         self._timers: dict[str, float] = {}
         self._suspended = 0.0
         self._told_closed = False
@@ -105,20 +99,33 @@ class Loop:
         self._relay: Relay | None = None
         self._terminal = Terminal() if stage.streams == TERMINAL else None
         self._watches = Watches()
-        self._traffic = Traffic(self._watches, outlets, self._now)
+        keeps_last = passes_through and not stage.single
+        self._traffic = Traffic(self._watches, outlets, self._now, prefixes(prefixed, colour), keeps_last)
+        self._roster = Roster(
+            *(stage, spawner, sockets, self._watches, self._traffic, self._now),
+            *(self._feed, self._fit, self._hear, self._begun),
+        )
+        self._companions: Companions | None = None
+        if stage.rules is not None:
+            from vaggapy.supervise.companions import Companions  # only what has rules needs them
+
+            tools = self._roster, self._watches, self._now, self._feed, self._message
+            self._companions = Companions(stage, stage.rules, spawner, *tools)
+            self._traffic.look_for(policy.wanted_lines(stage.rules), self._roster.found)
         self._code = -1
 
     def run(self) -> int:
         """Run to the end and return the exit code. The terminal is restored, whatever happens."""
         try:
             self._watches.add(self._signals.fileno(), FIRST, IN, lambda _: self._take_signals())
-            self._watches.add(self._spawner.fileno(), TOLD, IN, lambda _: self._take_answer())
-            self._watches.add(self._spawner.pidfd, ENDED, IN, lambda _: self._lose_spawner())
+            self._roster.watch()
             self._watch_outlets()
             if self._terminal is not None:
                 self._terminal.make_raw()
             self._take_signals()
             self._plan_banners("")
+            if self._companions is not None:
+                self._companions.start()
             self._feed(events.Begin(self._now()))
             while self._code < 0:
                 self._turn()
@@ -126,6 +133,8 @@ class Loop:
         finally:
             if self._terminal is not None:
                 self._terminal.restore()
+            if self._companions is not None:
+                self._companions.close(self._signals.fileno())
             self._watches.close()
 
     # --- turns ------------------------------------------------------------------------------------------------
@@ -136,6 +145,8 @@ class Loop:
 
     def _turn(self) -> None:
         deadlines = (*self._timers.values(), *self._traffic.deadlines())
+        if self._companions is not None:
+            deadlines += self._companions.deadlines()
         timeout = max(0.0, min(deadlines) - self._now()) if deadlines else -1
         self._watches.wait(timeout)
         self._fire_timers()
@@ -143,6 +154,8 @@ class Loop:
 
     def _fire_timers(self) -> None:
         self._traffic.flush_due()
+        if self._companions is not None:
+            self._companions.expire()
         now = self._now()
         for name in [name for name, at in self._timers.items() if at <= now]:
             if self._timers.pop(name, None) is not None:
@@ -158,24 +171,24 @@ class Loop:
                 self._timers[f"{BANNER}{number}"] = self._now() + banner.delay
 
     def _feed(self, event: Event) -> None:
-        """Ask the policy and do what it says."""
-        self._state, actions = policy.step(self._state, event)
-        for action in actions:
-            self._do(action)
+        """Ask the policy and do what it says; what happens by that is fed when all of it is done."""
+        self._events.append(event)
+        if len(self._events) > 1:
+            return
+        while self._events:
+            self._state, actions = policy.step(self._state, self._events[0])
+            for action in actions:
+                self._do(action)
+            del self._events[0]
 
     def _do(self, action: Action) -> None:
         match action:
             case Spawn():
-                self._requests.append(action)
-                self._ask_for_spawns()
-            case Signal(name, number):
-                self._say(name, ("signal", number, True), number)
-            case Kill(name):
-                self._kill(name)
-            case Suspend(name):
-                self._say(name, ("suspend",), SIGSTOP)
-            case Resume(name):
-                self._say(name, ("resume",), events.CONT)
+                self._roster.spawn(action)
+            case Signal() | Kill() | Suspend() | Resume():
+                self._do_to_child(action)
+            case Probe() | Abandon() | Advertise():
+                self._do_beside(action)
             case SuspendSelf():
                 self._suspend()
             case SetTimer(name, at):
@@ -183,9 +196,33 @@ class Loop:
             case CancelTimer(name):
                 self._timers.pop(name, None)
             case Report(record):
+                if isinstance(record, Ended) and record.code:
+                    self._show_last_lines(record)
                 self._message(self._tell(record))
             case Finish(code):
                 self._code = code
+
+    def _do_to_child(self, action: Signal | Kill | Suspend | Resume) -> None:
+        match action:
+            case Signal(name, number):
+                self._roster.say(name, ("signal", number, True), number)
+            case Kill(name):
+                self._roster.kill(name)
+            case Suspend(name):
+                self._roster.say(name, ("suspend",), SIGSTOP)
+            case Resume(name):
+                self._roster.say(name, ("resume",), events.CONT)
+
+    def _do_beside(self, action: Probe | Abandon | Advertise) -> None:
+        if self._companions is None:
+            return
+        match action:
+            case Probe():
+                self._companions.probe(action)
+            case Abandon(name):
+                self._companions.abandon(name)
+            case Advertise(name, status):
+                self._companions.advertise(name, status)
 
     # --- descriptors ------------------------------------------------------------------------------------------
 
@@ -195,8 +232,8 @@ class Loop:
         out = self._traffic.out
         if out.closed and not self._told_closed:
             self._told_closed = True
-            number = events.HUP if out.is_terminal else events.PIPE
-            if number != events.HUP or self._signals.obeys_hangup:
+            number = events.HANGUP if out.is_terminal else events.PIPE
+            if number != events.HANGUP or self._signals.obeys_hangup:
                 self._feed(events.Signalled(self._now(), number))
         if out.lost and not self._told_lost:
             self._told_lost = True
@@ -244,11 +281,11 @@ class Loop:
             self._relay.resize()
         elif self._stage.streams == TERMINALS:
             rows, columns = size(1)
-            for live in self._live.values():
+            for live in self._roster.live.values():
                 for fd in self._traffic.of(live.number):
                     set_size(fd, rows, self._inner_columns(columns))
                 # These terminals control no session, so the kernel tells nobody.
-                self._say(live.name, ("signal", WINCH, False), WINCH)
+                self._roster.say(live.name, ("signal", WINCH, False), WINCH)
 
     def _inner_columns(self, columns: int) -> int:
         """Return the columns that are left beside the prefix."""
@@ -262,14 +299,11 @@ class Loop:
         if self._terminal is not None:
             self._terminal.restore()
         # The policy speaks to those that run; the others must not begin to while nobody looks.
-        starting = [live.control for live in self._live.values() if live.control is not None and not live.running]
-        for control in starting:
-            control.send(("suspend",))
+        self._roster.say_to_starting(("suspend",))
         before = time.monotonic()
         self._signals.stop_here()
         self._suspended += time.monotonic() - before
-        for control in starting:
-            control.send(("resume",))
+        self._roster.say_to_starting(("resume",))
         self._come_back()
         self._feed(events.Signalled(self._now(), events.CONT))
 
@@ -290,103 +324,34 @@ class Loop:
 
     # --- children ---------------------------------------------------------------------------------------------
 
-    def _ask_for_spawns(self) -> None:
-        """Ask the spawner for what waits, a few at a time."""
-        while self._requests and self._asked < MOST_REQUESTS:
-            wanted = self._requests.pop(0)
-            self._number += 1
-            live = Live(self._number, wanted.name, wanted.incarnation)
-            self._live[live.number] = live
-            self._names[live.name] = live
-            self._asked += 1
-            try:
-                self._request(live)
-            except OSError as error:
-                self._asked -= 1
-                self._fail(live, Failure("descriptors", error.errno or 0))
+    def _fit(self, plan: ChildPlan, spawn: Spawn) -> Launch:
+        """Return what to launch now."""
+        columns = self._inner_columns(plan.launch.program.columns)
+        settings = self._terminal.settings if self._terminal is not None else b""
+        return launch_of(plan, spawn, self._stage.rules, columns, self._stage.streams, settings)
 
-    def _request(self, live: Live) -> None:
-        """Send the request for one child with its descriptors."""
-        plan = self._plans[live.name]
-        live.control, theirs = channel.pair()
-        passed = [theirs.fileno()]
-        ends: list[int] = []
-        try:
-            if self._stage.streams == PIPES:
-                for outlet in (self._traffic.out, self._traffic.err):
-                    read, write = os.pipe2(os.O_CLOEXEC)
-                    ends.append(write)
-                    self._traffic.add(live.number, read, outlet, self._prefixes.get(live.name))
-            passed += ends
-            if plan.listen is not None:
-                passed.append(self._sockets[live.name])
-            columns = self._inner_columns(plan.launch.program.columns)
-            settings = self._terminal.settings if self._terminal is not None else b""
-            launch = launch_of(plan, columns, self._stage.streams, settings)
-            self._spawner.request(live.number, launch, tuple(passed))
-        finally:
-            theirs.close()
-            for fd in ends:
-                os.close(fd)
+    def _begun(self, live: Live) -> None:
+        """A program runs: keys may reach it, and its banners are due."""
+        if self._relay is not None:
+            self._relay.ready = True
+        if live.incarnation == 1 and not live.spawn.condition:
+            self._plan_banners(live.name)
 
-    def _take_answer(self) -> None:
-        """Take an answer of the spawner: a pid and its pidfd, or why there is none."""
-        answer = self._spawner.receive()
-        if answer is None:
-            self._lose_spawner()
-        else:
-            self._use_answer(answer)
-
-    def _use_answer(self, answer: Spawned) -> None:
-        """Watch a child that is there now, or give up one that could not be made."""
-        live = self._live[answer.number]
-        if answer.status >= 0:
-            live.status = answer.status
-            return
-        self._asked -= 1
-        if answer.failure is not None:
-            self._fail(live, answer.failure)
-        else:
-            live.pid, live.pidfd = answer.pid, answer.pidfd
-            self._watches.add(live.pidfd, ENDED, IN, lambda _: self._end(live))
-            if live.control is not None:
-                self._watches.add(live.control.fileno(), TOLD, IN, lambda _: self._listen(live))
-            if live.name in self._doomed:
-                self._kill(live.name)
-        self._ask_for_spawns()
-
-    def _listen(self, live: Live) -> bool:
-        """Take one message of a PID 1; return False when there will be no more."""
-        received = live.control.receive() if live.control is not None else None
-        if received is None:
-            if live.control is not None:
-                self._watches.remove(live.control.fileno())
-                if self._is_first(live) and live.failure is None:
-                    self._begin(live)  # Its end of the channel has closed by becoming the program.
-            return False
-        match received:
-            case (("running",), _):
-                self._begin(live)
-            case (("status", status), _):
-                live.status = status
-            case (("failed", failure), _):
-                live.note_failure(failure)
-            case (("terminals",), masters):
-                self._take_masters(live, masters)
-            case (("stopped",), _):
+    def _hear(self, live: Live, message: Message, descriptors: tuple[int, ...]) -> None:
+        """Take what a PID 1 says that is not about the beginning and the end of its child."""
+        match message:
+            case ("terminals",):
+                self._take_masters(live, descriptors)
+            case ("stopped",):
                 self._stop_job()
+            case ("probed", number, status, failure):
+                if self._companions is not None:
+                    self._companions.take_probed(live, number, status, failure)
+            case ("ended",):
+                if self._companions is not None:
+                    self._companions.child_ended(live)
             case _:
                 self._warn_of_outer_proc()
-        return True
-
-    def _begin(self, live: Live) -> None:
-        """Tell the policy once that a child runs."""
-        if not live.running:
-            live.running = True
-            if self._relay is not None:
-                self._relay.ready = True
-            self._plan_banners(live.name)
-            self._feed(events.Started(self._now(), live.name, live.incarnation, live.pid))
 
     def _warn_of_outer_proc(self) -> None:
         """Say once that the children see the outer /proc."""
@@ -399,91 +364,18 @@ class Loop:
         if self._terminal is not None:
             self._relay = Relay(self._terminal, masters[0])
             self._relay.resize()
-            self._traffic.add(live.number, masters[0], self._traffic.out, None)
+            self._traffic.add(live.number, live.name, masters[0], self._traffic.out)
         else:
             for fd, outlet in zip(masters, (self._traffic.out, self._traffic.err), strict=True):
-                self._traffic.add(live.number, fd, outlet, self._prefixes.get(live.name))
-
-    def _end(self, live: Live) -> None:
-        """The namespace of a child is empty: take its last words, all its output, and tell the policy."""
-        while self._listen(live):
-            pass
-        if self._is_first(live) and live.failure is None:
-            while live.status < 0 and (answer := self._spawner.receive()) is not None:
-                self._use_answer(answer)
-        self._traffic.finish(live.number)
-        failure = live.failure
-        if failure is not None and not live.running:
-            self._fail(live, failure)
-            return
-        self._release(live)
-        self._begin(live)
-        code, number, core = exit_of(live.status)
-        self._feed(events.Exited(self._now(), live.name, live.incarnation, code, number, core))
-
-    def _fail(self, live: Live, failure: Failure) -> None:
-        """Tell the policy that a child could not be started."""
-        self._release(live)
-        error = why_not_started(failure, self._plans[live.name].launch)
-        self._feed(events.SpawnFailed(self._now(), live.name, live.incarnation, error.code, str(error)))
-
-    def _release(self, live: Live) -> None:
-        """Let go of everything that a child had."""
-        del self._live[live.number]
-        self._traffic.close(live.number)
-        if live.control is not None:
-            self._watches.remove(live.control.fileno())
-            live.control.close()
-            live.control = None
-        if live.pidfd >= 0:
-            self._watches.remove(live.pidfd)
-            os.close(live.pidfd)
-            live.pidfd = -1
-
-    def _say(self, name: str, message: channel.Message, number: int) -> None:
-        """Tell the PID 1 of a child; a program that is PID 1 itself gets the signal `number`."""
-        live = self._names[name]
-        if self._is_first(live) and live.running and live.pidfd >= 0:
-            try:
-                _signal.pidfd_send_signal(live.pidfd, number)
-            except ProcessLookupError:
-                pass  # It has just died by itself.
-        elif live.control is not None:
-            live.control.send(message)
-
-    def _is_first(self, live: Live) -> bool:
-        return self._plans[live.name].launch.program.first == EXEC
-
-    def _kill(self, name: str) -> None:
-        """Kill a child, or note that it is to be killed as soon as the spawner has it."""
-        self._doomed.add(name)
-        live = self._names.get(name)
-        if live is not None and live.pidfd >= 0:
-            try:
-                _signal.pidfd_send_signal(live.pidfd, SIGKILL)
-            except ProcessLookupError:
-                pass  # It has just died by itself.
-
-    def _lose_spawner(self) -> None:
-        """The spawner is dead, and the kernel kills every child; those that were only asked for will never be."""
-        self._watches.remove(self._spawner.fileno())
-        self._watches.remove(self._spawner.pidfd)
-        while (answer := self._spawner.receive()) is not None:
-            self._use_answer(answer)
-        for live in tuple(self._live.values()):
-            if live.pidfd >= 0:
-                self._begin(live)  # Whether its program runs or not: it is there, so its end is waited for.
-        self._feed(events.SpawnerLost(self._now()))
-        waiting = [live for live in self._live.values() if live.pidfd < 0]
-        for live in waiting:
-            self._fail(live, Failure("spawner", 0))
-        for wanted in self._requests:
-            why = "the spawner is gone"
-            event = events.SpawnFailed(self._now(), wanted.name, wanted.incarnation, ExitCode.SANDBOX, why)
-            self._feed(event)
-        self._requests.clear()
+                self._traffic.add(live.number, live.name, fd, outlet)
 
     # --- people -----------------------------------------------------------------------------------------------
+
+    def _show_last_lines(self, ended: Ended) -> None:
+        """Show the last output of the child that failed first."""
+        name = ended.chain[-1].name if ended.chain else getattr(ended.cause, "name", "")
+        if name:
+            self._message(last_lines(name, self._traffic.tail(name)))
 
     def _message(self, text: str) -> None:
         """Write a text for people, if there is one."""

@@ -1,7 +1,8 @@
-"""Say what the policy reports: lines for people, and plain data for programs. Pure.
+"""Say what the policy reports, in lines for people. Pure.
 
-`text` keeps the wording that vagga's users and scripts know, on standard error. `record_json` makes the
-objects that `--status-fd` writes, one a line. Section 6 of `docs/supervision.md` describes both.
+`text` keeps the wording that vagga's users and scripts know, on standard error. What only happens with rules, and why
+a run failed, is worded by `story`, which is imported when it is needed. Section 6 of `docs/supervision.md` describes
+the lines.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from vaggapy.supervise.events import (
     CONT,
     FIRST,
     PIPE,
+    REQUESTED,
+    SUCCESS,
     TSTP,
     ChildEnded,
     ChildNotStarted,
@@ -23,6 +26,8 @@ from vaggapy.supervise.events import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vaggapy.supervise.events import Told
     from vaggapy.supervise.stage import Banner
 
@@ -82,11 +87,11 @@ def text(told: Told, single: bool = False) -> str:
     if single:
         return _single(told)
     match told:
-        case ChildEnded(name, _, pid, cause=cause):
-            return _dashed(f"Process {visible(name)}:{pid} {status(told)}. Shutting down") if cause == FIRST else ""
+        case ChildEnded(name, _, pid, cause=cause) if cause in (FIRST, SUCCESS, REQUESTED):
+            return dashed(f"Process {visible(name)}:{pid} {status(told)}. Shutting down") if cause == FIRST else ""
         case ChildNotStarted(name, _, _, why, cause):
             ending = ". Shutting down" if cause == FIRST else ""
-            return _dashed(f"Process {visible(name)} could not be run: {visible(why)}{ending}")
+            return dashed(f"Process {visible(name)} could not be run: {visible(why)}{ending}")
         case SignalReceived():
             return _received(told)
         case SpawnerEnded():
@@ -97,6 +102,17 @@ def text(told: Told, single: bool = False) -> str:
             return _ended(told)
         case ChildStarted():
             return ""
+        case _:
+            from vaggapy.supervise import story  # only with rules
+
+            return story.text(told)
+
+
+def last_lines(name: str, lines: Iterable[bytes]) -> str:
+    """Return the last lines of output of a child, under a title; empty if it had none."""
+    from vaggapy.supervise import story  # only after a failure
+
+    return story.last_lines(name, lines)
 
 
 def _single(told: Told) -> str:
@@ -119,7 +135,8 @@ def status(ended: ChildEnded) -> str:
     return f"killed by signal {signal_name(ended.signal)}[{ended.signal}]{core}"
 
 
-def _dashed(line: str) -> str:
+def dashed(line: str) -> str:
+    """Return a line that is to be seen among the output of children."""
     return f"---------- {line} -----------\n"
 
 
@@ -145,7 +162,7 @@ def _spawner_ended() -> str:
 def _still_alive(told: StillAlive) -> str:
     names = ", ".join(f'"{visible(name)}"' for name in told.names)
     return (
-        _dashed(f"Processes [{names}] are still alive. Killing ...")
+        dashed(f"Processes [{names}] are still alive. Killing ...")
         + f"vagga: they had {told.seconds:g} s to stop; `kill-unresponsive-after` can be raised for this command\n"
     )
 
@@ -153,10 +170,16 @@ def _still_alive(told: StillAlive) -> str:
 def _ended(told: Ended) -> str:
     if told.cause is None and not told.children:
         return ""
-    return f"vagga: {_how(told)}; vagga exits with {told.code}\n"
+    chain = ""
+    if len(told.chain) > 1:
+        from vaggapy.supervise import story  # only with rules, after a failure
+
+        chain = story.chain_text(told.chain)
+    return f"{chain}vagga: {how(told)}; vagga exits with {told.code}\n"
 
 
-def _how(told: Ended) -> str:
+def how(told: Ended) -> str:
+    """Return why a run is over, with the time of that."""
     whole = duration(told.seconds)
     match told.cause:
         case ChildEnded(name, seconds=seconds) as child:
@@ -171,50 +194,7 @@ def _how(told: Ended) -> str:
             return f"the spawner was lost, all ended after {whole}"
         case None:
             return f"all {told.children} exited with code 0 after {whole}"
+        case _:
+            from vaggapy.supervise import story  # only with rules
 
-
-def record_json(told: Told, now: float) -> dict[str, object]:
-    """Return the status record of one report: only strings, numbers, booleans, lists and None.
-
-    `now`, in seconds of whatever clock the caller chose, becomes `time`.
-    """
-    kind, fields = _record(told)
-    return {"event": kind, "time": now, **fields}
-
-
-def _record(told: Told) -> tuple[str, dict[str, object]]:
-    match told:
-        case ChildStarted(name, incarnation, pid):
-            return "start", _fields(name=name, incarnation=incarnation, pid=pid)
-        case ChildEnded(signal=signal):
-            fields: dict[str, object] = {field: getattr(told, field) for field in told._fields}
-            return "exit", {**fields, "signal": signal_name(signal) if signal else None}
-        case ChildNotStarted(name, incarnation, code, why):
-            child = _fields(name=name, incarnation=incarnation)
-            return "exit", {**child, **_fields(code=code, signal=None, cause="not-started", why=why)}
-        case SignalReceived(signal, stopping, killing):
-            return "signal", _fields(signal=signal_name(signal), stopping=stopping, killing=killing)
-        case SpawnerEnded():
-            return "spawner-lost", {}
-        case StillAlive(names, seconds):
-            return "still-alive", _fields(names=list(names), seconds=seconds)
-        case Ended(code, _, seconds):
-            return "finish", {**_fields(code=code, seconds=seconds), **_first_cause(told)}
-
-
-def _first_cause(told: Ended) -> dict[str, object]:
-    match told.cause:
-        case ChildEnded(name):
-            return _fields(cause="exit", name=name)
-        case ChildNotStarted(name):
-            return _fields(cause="not-started", name=name)
-        case SignalReceived(signal):
-            return _fields(cause="signal", signal=signal_name(signal))
-        case SpawnerEnded():
-            return _fields(cause="spawner-lost")
-        case None:
-            return _fields(cause="completed" if told.children else "nothing-selected")
-
-
-def _fields(**fields: object) -> dict[str, object]:
-    return fields
+            return f"{story.how(told.cause)}, all ended after {whole}"

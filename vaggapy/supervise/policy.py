@@ -300,7 +300,7 @@ class Turn:
             self.tell(SignalReceived(number, stopping=True, killing=True))
             self.stop = replace(stop, barren=True)
             self.cancel(GRACE)
-            self.kill(self.living())
+            self.kill(name for name in self.living() if self.children[name].leaving != KILLED)
         else:
             self.tell(SignalReceived(number, stopping=True))
             self.stop = replace(stop, asked=stop.asked + insistent, signal=passed)

@@ -65,8 +65,10 @@ def _may_live(turn: RuledTurn, name: str, alive: set[str]) -> bool:
         return _gate_may_open(turn, name, alive)
     if when.timeout and not life.released:
         return True
-    if when.source in SIGNALS or when.source.startswith(WATCH) or when.source == GLOBAL:
+    if when.source in SIGNALS or when.source.startswith(WATCH):
         return True
+    if when.source == GLOBAL:
+        return False  # The startup is over, and hooks on the shutdown come only with it.
     return any(source in alive for source in members(turn.rules, when.source))
 
 

@@ -316,7 +316,7 @@ class RuledTurn(Turn):
             if child.phase == STARTING:
                 self.note(name, outcome="failed")
         super().spawner_lost()
-        if self.stop is not None and not self.stop.barren:
+        if self.stop is not None and not self.stop.barren and any(map(self.is_hook, self.children)):
             self.stop = replace(self.stop, barren=True)
 
     # --- the end ------------------------------------------------------------------------------------------------

@@ -10,20 +10,25 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Mapping
     from types import FrameType
 else:
     import _signal
 
 HUP, INT, QUIT, TERM, CONT, TSTP = 1, 2, 3, 15, 18, 20
 USR1, USR2, WINCH = 10, 12, 28
+HANGUP = 1000  # as in `events`, which is not imported that early, and so are the next two, of `config.rules`
+TERMINATE, IGNORE = "terminate", "ignore"
 TAKEN = (INT, QUIT, TERM, TSTP, CONT, WINCH)
 ASKING = (INT, QUIT, TERM, HUP)
+ASIDE = (USR1, USR2)
+"""Ignored, unless rules take them."""
 
 
 class Signals:
     """The signals that arrived and were not read yet. `asked`: how many of those that were read ask for the end."""
 
-    __slots__ = ("_kept", "_overtaken", "_read", "_write", "asked", "obeys_hangup")
+    __slots__ = ("_had_terminal", "_kept", "_overtaken", "_read", "_spares_hangup", "_write", "asked", "obeys_hangup")
 
     def __init__(self) -> None:
         """Take over the signals of this process; a SIGHUP that was ignored at start (nohup) stays ignored.
@@ -33,6 +38,8 @@ class Signals:
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._kept = b""
         self._overtaken = False
+        self._spares_hangup = False
+        self._had_terminal = False
         self.asked = 0
         _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in TAKEN:
@@ -40,7 +47,7 @@ class Signals:
         self.obeys_hangup = _signal.getsignal(HUP) != _signal.SIG_IGN
         if self.obeys_hangup:
             _signal.signal(HUP, _note)
-        for number in (USR1, USR2):
+        for number in ASIDE:
             _signal.signal(number, _signal.SIG_IGN)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
@@ -48,13 +55,32 @@ class Signals:
         """Return the descriptor that is readable when a signal came."""
         return self._read
 
+    def take(self, rules: Mapping[int, str]) -> None:
+        """Have HUP, USR1 and USR2 do what `Rules.signals` says; without an entry they do what they did before.
+
+        A SIGHUP that was ignored at start stays ignored.
+        """
+        for number in ASIDE:
+            _signal.signal(number, _note if rules.get(number, IGNORE) != IGNORE else _signal.SIG_IGN)
+        self._spares_hangup = rules.get(HUP, TERMINATE) != TERMINATE
+        self._had_terminal = self._spares_hangup and _has_terminal()
+
     def read(self) -> tuple[int, ...]:
-        """Return the signals that came, each once, in their order."""
+        """Return the signals that came, each once, in their order.
+
+        HANGUP stands for a SIGHUP that rules spare, where it says that the terminal is gone.
+        """
         self._kept += self._arrived()
         numbers, self._kept = self._kept, b""
         self._overtaken = numbers.rfind(CONT) > numbers.rfind(TSTP)
+        found = tuple(dict.fromkeys(numbers))
+        if HUP in found and self._spares_hangup:
+            if self._had_terminal and not _has_terminal():
+                found = tuple(HANGUP if number == HUP else number for number in found)
+            else:
+                self.asked -= numbers.count(HUP)
         self.asked += sum(number in ASKING for number in numbers)
-        return tuple(dict.fromkeys(numbers))
+        return found
 
     def _arrived(self) -> bytes:
         try:
@@ -76,6 +102,16 @@ class Signals:
         _signal.signal(TSTP, _signal.SIG_IGN if overtaken else _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (TSTP,))
         _signal.signal(TSTP, _note)
+
+
+def _has_terminal() -> bool:
+    """Return whether this process has a controlling terminal."""
+    try:
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    os.close(fd)
+    return True
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,8 @@
 """The bytes of the children on their way to our outlets: reading, prefixing, back-pressure, and messages between.
 
 When a reader of ours does not keep up, nothing more is read, so the writers wait as with any pipe, and nothing is
-lost. Bytes are passed on as they come or, with a feed, as whole lines behind a prefix.
+lost. Bytes are passed on as they come or, with a feed, as whole lines behind a prefix. On their way the last lines of
+each child are kept, and those that have a wanted text are told.
 """
 
 from __future__ import annotations
@@ -14,38 +15,113 @@ from vaggapy.supervise.watches import BYTES, CLOSED, IN, OUT, Watches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from vaggapy.supervise.matching import Matcher
 
 CHUNK = 64 * 1024
 PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown
+LAST_LINES = 10
+PIECE = 4 * 1024  # bytes that are kept of a stream until another one of the child speaks
+PIECES = 8
+
+
+class Stream:
+    """One stream: who writes it, where it goes, and who listens. `last`: the pieces of its child's last output."""
+
+    __slots__ = ("feed", "last", "matcher", "outlet", "owner")
+
+    def __init__(
+        self,
+        owner: int,
+        outlet: Outlet,
+        feed: Feed | None,
+        last: list[tuple[int, bytes]] | None,
+        matcher: Matcher | None,
+    ) -> None:
+        """Keep what belongs together."""
+        self.owner = owner
+        self.outlet = outlet
+        self.feed = feed
+        self.last = last
+        self.matcher = matcher
 
 
 class Traffic:
     """All streams of a stage and the two outlets. It owns the descriptors that it is given."""
 
-    __slots__ = ("_flushes", "_now", "_paused", "_streams", "_watches", "err", "out")
+    __slots__ = (
+        "_flushes",
+        "_found",
+        "_last",
+        "_now",
+        "_paused",
+        "_prefixes",
+        "_streams",
+        "_wanted",
+        "_watches",
+        "err",
+        "out",
+    )
 
-    def __init__(self, watches: Watches, outlets: tuple[Outlet, Outlet], now: Callable[[], float]) -> None:
-        """Begin without streams; `now` gives the loop's time in seconds."""
+    def __init__(
+        self,
+        watches: Watches,
+        outlets: tuple[Outlet, Outlet],
+        now: Callable[[], float],
+        prefixes: Mapping[str, bytes],
+        keeps_last: bool,
+    ) -> None:
+        """Begin without streams.
+
+        `now` gives the loop's time in seconds, `prefixes` what stands before the lines of a child; bytes of one without
+        are passed on as they come. `keeps_last`: whether somebody will ask for the last lines.
+        """
         self.out, self.err = outlets
         self._watches = watches
         self._now = now
-        self._streams: dict[int, tuple[int, Feed | None, Outlet]] = {}
+        self._prefixes = prefixes
+        self._last: dict[str, list[tuple[int, bytes]]] | None = {} if keeps_last else None
+        self._wanted: Mapping[str, tuple[str, ...]] = {}
+        self._found: Callable[[int, str], None] = _nobody
+        self._streams: dict[int, Stream] = {}
         self._flushes: dict[Feed, tuple[float, Outlet]] = {}
         self._paused = False
 
     # --- streams ----------------------------------------------------------------------------------------------
 
-    def add(self, owner: int, fd: int, outlet: Outlet, prefix: bytes | None) -> None:
-        """Read `fd` for `owner` from now on; without a prefix its bytes are passed on as they come."""
+    def look_for(self, wanted: Mapping[str, tuple[str, ...]], found: Callable[[int, str], None]) -> None:
+        """Call `found` with the owner and the text when a child, by name, prints one of the texts wanted of it."""
+        self._wanted = wanted
+        self._found = found
+
+    def add(self, owner: int, name: str, fd: int, outlet: Outlet) -> None:
+        """Read `fd`, for one run (`owner`) of the child `name`, from now on."""
+        prefix = self._prefixes.get(name)
         feed = None if prefix is None else Feed(outlet.sink, prefix)
-        self._streams[fd] = (owner, feed, outlet)
+        last = self._last.setdefault(name, []) if self._last is not None else None
+        matcher = None
+        if name in self._wanted:
+            from vaggapy.supervise.matching import Matcher  # only where rules look for something
+
+            matcher = Matcher(self._wanted[name])
+        self._streams[fd] = Stream(owner, outlet, feed, last, matcher)
         if not self._paused:
             self._watch(fd)
 
     def of(self, owner: int) -> tuple[int, ...]:
         """Return the descriptors of an owner that are still open."""
-        return tuple(fd for fd, (whose, _, _) in self._streams.items() if whose == owner)
+        return tuple(fd for fd, stream in self._streams.items() if stream.owner == owner)
+
+    def tail(self, name: str) -> tuple[bytes, ...]:
+        """Return the last lines of a child, in the order in which they were completed, as far as they were kept."""
+        begun: dict[int, bytes] = {}
+        lines: list[bytes] = []
+        for fd, piece in (self._last or {}).get(name, ()):
+            *whole, begun[fd] = (begun.get(fd, b"") + piece).split(b"\n")
+            lines += whole
+        lines += [line for line in begun.values() if line]
+        return tuple(lines[-LAST_LINES:])
 
     def all(self) -> tuple[int, ...]:
         """Return all open descriptors."""
@@ -69,7 +145,8 @@ class Traffic:
 
     def _read(self, fd: int) -> bool:
         """Read one piece; return False where there is no more for now, or for good."""
-        _, feed, outlet = self._streams[fd]
+        stream = self._streams[fd]
+        feed, outlet = stream.feed, stream.outlet
         try:
             data = os.read(fd, CHUNK)
         except BlockingIOError:
@@ -89,16 +166,30 @@ class Traffic:
             self._paused = True
             for each in self._streams:
                 self._watches.remove(each)
+        if stream.last is not None:
+            _keep(stream.last, fd, data)
+        if stream.matcher is not None:
+            self._match(stream, stream.matcher, data)
         return True
+
+    def _match(self, stream: Stream, matcher: Matcher, data: bytes) -> None:
+        """Tell which of the wanted texts came with `data`."""
+        found = matcher.take(data)
+        if not matcher.wanted:
+            stream.matcher = None
+        for text in found:
+            self._found(stream.owner, text)
 
     def _close(self, fd: int) -> None:
         """Close a stream, with the last line written even if it has no end. Nothing happens if it is closed."""
         if fd not in self._streams:
             return
-        _, feed, outlet = self._streams.pop(fd)
-        if feed is not None:
-            self._flushes.pop(feed, None)
-            outlet.write(feed.flush_partial())
+        stream = self._streams.pop(fd)
+        if stream.feed is not None:
+            self._flushes.pop(stream.feed, None)
+            stream.outlet.write(stream.feed.flush_partial())
+        if stream.last and stream.last[-1][0] == fd and not stream.last[-1][1].endswith(b"\n"):
+            _keep(stream.last, fd, b"\n")  # what the next run writes is a line of its own
         self._watches.remove(fd)
         os.close(fd)
 
@@ -144,3 +235,16 @@ class Traffic:
             outlet.flush()
 
         return take_room
+
+
+def _keep(last: list[tuple[int, bytes]], fd: int, data: bytes) -> None:
+    """Add to the last output of a child: neighbours of one stream become one piece, and old ones go."""
+    if len(data) < PIECE and last and last[-1][0] == fd:
+        data = last.pop()[1] + data
+    last.append((fd, data[-PIECE:]))
+    if len(last) > PIECES:
+        del last[0]
+
+
+def _nobody(_owner: int, _text: str) -> None:
+    """Look for nothing."""

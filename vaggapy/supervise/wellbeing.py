@@ -128,14 +128,15 @@ def probed(turn: RuledTurn, kind: str, name: str, result: Probed) -> None:
         return
     number, _, child = name.partition(" ")
     if turn.stop is None and turn.children[child].phase == RUNNING:
-        _plan_next(turn, child, int(number), result.passed)
         (_passed if result.passed else _failed)(turn, child, int(number), result)
+        if turn.stop is None:
+            _plan_next(turn, child, int(number))
 
 
-def _plan_next(turn: RuledTurn, name: str, number: int, passed: bool) -> None:
+def _plan_next(turn: RuledTurn, name: str, number: int) -> None:
     """Set the time of the next look; looks keep to their schedule, and never overlap."""
     health, tally = checks(turn.rule(name))[number], turn.life(name).tallies[number]
-    starting = not tally.ever and not passed and turn.now < turn.life(name).checked_since + health.start_period
+    starting = not tally.ever and turn.now < turn.life(name).checked_since + health.start_period
     following = tally.due + (min(health.start_interval, health.interval) if starting else health.interval)
     following = max(following, turn.now)
     _count(turn, name, number, due=following)

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Write what the others wait for.
+mkdir -p data
+echo "migrating"
+sleep "${MIGRATION_TIME:-0.2}"
+echo '{"database": {"url": "http://127.0.0.1:'"$DB_PORT"'/"}}' >data/config.json
+echo "migrated"

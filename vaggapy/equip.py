@@ -1,0 +1,199 @@
+"""Give a stage its rules, with every check ready to be carried out. Pure; imported only where there are rules.
+
+Texts for a shell become command lines, variables get their values, paths are relative to the project, and the output
+of children goes where it can be looked at.
+
+Source: supervision-systems.md 3.6, D11 of 6.5.
+"""
+
+from __future__ import annotations
+
+from vaggapy.config.rules import ABOUT_CHILDREN, EXEC, FILE_CONTAINS, NOT_EXISTS, OUTPUT_MATCHES, PATH
+from vaggapy.errors import CommandError, ExitCode
+from vaggapy.record import replace
+from vaggapy.sandbox.spec import PIPES, TERMINALS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vaggapy.config.rules import Check, Rule, Rules
+    from vaggapy.host import Host
+    from vaggapy.supervise.stage import ChildPlan, Stage
+
+PLACES = (PATH, NOT_EXISTS, FILE_CONTAINS)
+WORK = "/work"
+DOLLAR = "$"
+HIDDEN = "(redacted)"
+
+
+def equipped(
+    stage: Stage, rules: Rules, words: Callable[[str, str], tuple[str, ...]], late: frozenset[str], host: Host
+) -> Stage:
+    """Return a plain stage with rules.
+
+    More than one child, or one whose lines are looked at, has its output pass through us, with a prefix or without.
+    `words(child, text)` makes a command line of a text for the shell of its container. `late`: the children whose
+    variables are not yet known: theirs stay as they are written, until `completed`.
+
+    Raises:
+        CommandError: a variable that is not set; a path that leaves the project.
+    """
+    children = dict(rules.children)
+    for child in stage.children:
+        rule = children.get(child.name)
+        if rule is not None:
+            worded = _worded(rule, child.name, words)
+            children[child.name] = worded if child.name in late else _expanded(worded, child)
+    streams, prefixed = stage.streams, stage.streams in (PIPES, TERMINALS)
+    if not prefixed and (len(stage.children) > 1 or needs_lines(rules)):
+        streams = TERMINALS if host.terminals[1] and host.terminals[2] else PIPES
+    plans = tuple(_heard(child, children.get(child.name), streams) for child in stage.children)
+    rules = replace(rules, children=children)
+    return replace(stage, children=plans, streams=streams, prefixed=prefixed or stage.streams == streams, rules=rules)
+
+
+def needs_lines(rules: Rules) -> bool:
+    """Return whether what children print has to be looked at."""
+    return any(
+        (rule.ready is not None and rule.ready.line) or any(each.check.kind == OUTPUT_MATCHES for each in rule.depends)
+        for rule in rules.children.values()
+    )
+
+
+def completed(stage: Stage, late: frozenset[str]) -> Stage:
+    """Return a stage with the variables of those `late` containers, which are complete now.
+
+    Raises:
+        CommandError: as with `equipped`.
+    """
+    rules = stage.rules
+    if rules is None:
+        return stage
+    found = {child.name: child for child in stage.children if child.container in late}
+    children = {name: _expanded(rule, found[name]) if name in found else rule for name, rule in rules.children.items()}
+    return replace(stage, rules=replace(rules, children=children))
+
+
+def redacted(stage: Stage, names: tuple[str, ...]) -> Stage:
+    """Return a stage for showing, without the values of these variables in what is looked at."""
+    rules = stage.rules
+    if rules is None or not names:
+        return stage
+    values = {child.launch.program.environ.get(name, "") for child in stage.children for name in names}
+    secrets = sorted(values - {""}, key=len, reverse=True)
+
+    def hide(check: Check) -> Check:
+        target = check.target
+        for secret in secrets:
+            target = target.replace(secret, HIDDEN)
+        return replace(check, target=target)
+
+    children = {name: _with_checks(rule, hide) for name, rule in rules.children.items()}
+    return replace(stage, rules=replace(rules, children=children))
+
+
+def _heard(child: ChildPlan, rule: Rule | None, streams: str) -> ChildPlan:
+    """Return a child whose output and readiness come to us."""
+    program = replace(child.launch.program, streams=streams)
+    if rule is not None and rule.ready is not None:
+        program = replace(program, notify=rule.ready.notify, ready_fd=rule.ready.fd)
+    return replace(child, launch=replace(child.launch, program=program))
+
+
+# --- what checks look at ----------------------------------------------------------------------------------------
+
+
+def _with_checks(rule: Rule, change: Callable[[Check], Check]) -> Rule:
+    """Return a rule with each of its checks changed."""
+    return replace(
+        rule,
+        depends=tuple(replace(each, check=change(each.check)) for each in rule.depends),
+        condition=change(rule.condition) if rule.condition else None,
+        health=replace(rule.health, check=change(rule.health.check)) if rule.health else None,
+        watches=tuple(replace(each, check=change(each.check)) for each in rule.watches),
+    )
+
+
+def _worded(rule: Rule, name: str, words: Callable[[str, str], tuple[str, ...]]) -> Rule:
+    def word(check: Check) -> Check:
+        if check.kind != EXEC or check.words:
+            return check
+        return replace(check, words=words(name, check.target), target="")
+
+    return _with_checks(rule, word)
+
+
+def _expanded(rule: Rule, child: ChildPlan) -> Rule:
+    environ = child.launch.program.environ
+    return _with_checks(rule, lambda check: expanded(child.name, check, environ))
+
+
+def expanded(name: str, check: Check, environ: Mapping[str, str]) -> Check:
+    """Return a check of `name` with variables in what it looks at, and its path relative to the project.
+
+    Raises:
+        CommandError: a variable that is not set; a path that leaves the project.
+    """
+    if check.kind == EXEC or check.kind in ABOUT_CHILDREN:
+        return check
+    target = with_variables(name, check.target, environ)
+    return replace(check, target=_within(name, target) if check.kind in PLACES else target)
+
+
+def with_variables(name: str, text: str, environ: Mapping[str, str]) -> str:
+    """Return a text with `$VAR` and `${VAR}` replaced; `$$` is a dollar, and so is one before anything else.
+
+    Raises:
+        CommandError: a variable that is not set, or `${` without a name and `}`.
+    """
+    parts: list[str] = []
+    at = 0
+    while (found := text.find(DOLLAR, at)) >= 0:
+        parts.append(text[at:found])
+        variable, at = _variable(name, text, found + 1)
+        if variable not in environ and variable != DOLLAR:
+            raise CommandError(
+                f'{name}: "{text}" has the variable {variable}, which is not set',
+                "set it in the `environ` of the child or with -E; a dollar itself is written $$",
+                "check-variable",
+                ExitCode.CONFIG,
+            )
+        parts.append(DOLLAR if variable == DOLLAR else environ[variable])
+    return "".join(parts) + text[at:]
+
+
+def _variable(name: str, text: str, at: int) -> tuple[str, int]:
+    """Return the variable behind a dollar, `$` for the dollar itself, and where the text goes on."""
+    if text.startswith("{", at):
+        end = text.find("}", at)
+        inner = text[at + 1 : max(end, at)]
+        if not (inner.isidentifier() and inner.isascii()):
+            raise CommandError(
+                f'{name}: "{text}": only ${{NAME}} can stand there',
+                "defaults and the like belong into a script; a dollar itself is written $$",
+                "check-variable",
+                ExitCode.CONFIG,
+            )
+        return inner, end + 1
+    end = at
+    while end < len(text) and text[end].isascii() and (text[end].isalnum() or text[end] == "_"):
+        end += 1
+    inner = text[at:end]
+    if inner.isidentifier():
+        return inner, end
+    return DOLLAR, at + text.startswith(DOLLAR, at)
+
+
+def _within(name: str, path: str) -> str:
+    """Return a path relative to the project; it is written so, or as the child sees it, below /work."""
+    inner = path.removeprefix(f"{WORK}/")
+    parts = [part for part in inner.split("/") if part not in ("", ".")]
+    if inner.startswith("/") or ".." in parts or not parts:
+        raise CommandError(
+            f'{name}: "{path}" is not a path of the project',
+            "write one relative to vagga.yaml, or one below /work",
+            "check-path",
+            ExitCode.CONFIG,
+        )
+    return "/".join(parts)

@@ -1,0 +1,71 @@
+"""A process that works beside the supervisor, as `run.start_companion` forks it: its channel and its end."""
+
+from __future__ import annotations
+
+import os
+import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+
+    from vaggapy.sandbox.channel import Channel, Message
+else:
+    import _signal
+
+SIGKILL = 9
+
+
+class Companion:
+    """The supervisor's side of a companion. It owns the channel and `pidfd`, which is readable when it is gone.
+
+    Nothing waits for it but `stop`: one that takes no more messages is as good as gone.
+    """
+
+    __slots__ = ("channel", "pid", "pidfd")
+
+    def __init__(self, end: Channel, pid: int, pidfd: int) -> None:
+        """Take over a process that was forked."""
+        self.channel = end
+        self.pid = pid
+        self.pidfd = pidfd
+        os.set_blocking(end.fileno(), False)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when it has said something, or is gone."""
+        return self.channel.fileno()
+
+    def send(self, message: Message) -> bool:
+        """Send a message; return False when it is gone or stuck."""
+        try:
+            return self.channel.send(message)
+        except BlockingIOError:
+            return False
+
+    def receive(self) -> Message | None:
+        """Return what it said; None when it is gone. To be called when there is something."""
+        try:
+            received = self.channel.receive()
+        except BlockingIOError:
+            return None
+        return received[0] if received is not None else None
+
+    def stop(self, seconds: float, *impatient: int) -> None:
+        """Close the channel, wait at most `seconds` for the end, then kill it, and reap it. Once is enough.
+
+        A descriptor of `impatient` that is or becomes readable ends the wait.
+        """
+        if self.pidfd < 0:
+            return
+        self.channel.close()
+        watch = select.poll()
+        for fd in (self.pidfd, *impatient):
+            watch.register(fd, select.POLLIN)
+        watch.poll(seconds * 1000)
+        try:
+            _signal.pidfd_send_signal(self.pidfd, SIGKILL)
+            os.waitpid(self.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        os.close(self.pidfd)
+        self.pidfd = -1

@@ -1,0 +1,165 @@
+"""What is said to Consul, what its answers mean, and when to ask again. Pure.
+
+Source: supervision-systems.md 2.1, 2.10, 2.11.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from vaggapy.record import Record, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vaggapy.config.rules import Consul, Service, Watch
+
+PASSING, WARNING, CRITICAL, GONE = "passing", "warning", "critical", "gone"
+REFRESHED = (PASSING, WARNING)
+"""Statuses that are told again before the ttl is over; a critical service may be removed by Consul in its own time."""
+DEFAULT_TTL = 10.0
+SHORTEST_BEAT = 0.1
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 30.0
+SHORTEST_QUERY = 0.1
+LONGEST_INDEX = 20
+"""Digits: it is a number of 64 bits."""
+ENVIRONMENT = {
+    "CONSUL_HTTP_TOKEN": "token",
+    "CONSUL_CACERT": "ca_file",
+    "CONSUL_CAPATH": "ca_path",
+    "CONSUL_CLIENT_CERT": "client_cert",
+    "CONSUL_CLIENT_KEY": "client_key",
+    "CONSUL_TLS_SERVER_NAME": "server_name",
+}
+VERIFY = "CONSUL_HTTP_SSL_VERIFY"
+TRUTH = {"1": True, "true": True, "0": False, "false": False}
+
+
+class Request(Record):
+    """A request without its server: `body` is JSON, None for none; `seconds` until an answer must be there."""
+
+    method: str
+    path: str
+    body: object = None
+    query: tuple[tuple[str, str], ...] = ()
+    seconds: float = 5.0
+
+
+def with_environment(consul: Consul, environ: Mapping[str, str]) -> Consul:
+    """Return what counts after the variables that all programs for Consul know."""
+    changes: dict[str, object] = {field: environ[name] for name, field in ENVIRONMENT.items() if environ.get(name)}
+    verify = TRUTH.get(environ.get(VERIFY, "").lower())
+    if verify is not None:
+        changes["verify"] = verify
+    return replace(consul, **changes)
+
+
+# --- services -----------------------------------------------------------------------------------------------------
+
+
+def service_id(name: str, host: str) -> str:
+    """Return the id of a child's service on this machine."""
+    return f"{name}-{host}"
+
+
+def registration(name: str, host: str, address: str, service: Service, ttl: float, status: str) -> Request:
+    """Return the request that registers a child, with a check that others than us make critical after `ttl`."""
+    own = service_id(name, host)
+    check = {
+        "CheckID": f"service:{own}",
+        "Name": f"Service '{name}' check",
+        "TTL": milliseconds(ttl),
+        "Status": status,
+        "Notes": f"TTL for {name} set by vagga",
+    }
+    if service.deregister_after:
+        check["DeregisterCriticalServiceAfter"] = service.deregister_after
+    body = {
+        "ID": own,
+        "Name": name,
+        "Tags": list(service.tags),
+        "Address": address,
+        "Port": service.port,
+        "EnableTagOverride": service.tag_override,
+        "Check": check,
+    }
+    return Request("PUT", "/v1/agent/service/register", body, (("replace-existing-checks", "true"),))
+
+
+def update(name: str, host: str, status: str) -> Request:
+    """Return the request that tells the status of a registered child."""
+    path = f"/v1/agent/check/update/{quote(f'service:{service_id(name, host)}', safe=':')}"
+    return Request("PUT", path, {"Status": status, "Output": "ok" if status == PASSING else status})
+
+
+def removal(name: str, host: str) -> Request:
+    """Return the request that takes a child out of the catalog."""
+    return Request("PUT", f"/v1/agent/service/deregister/{quote(service_id(name, host), safe='')}")
+
+
+def beat(ttl: float) -> float:
+    """Return how often a status is told, in seconds: two times may fail before the ttl is over."""
+    return max(SHORTEST_BEAT, ttl / 3)
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a duration as Consul reads it."""
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+# --- watches ------------------------------------------------------------------------------------------------------
+
+
+def question(watch: Watch, index: int) -> Request:
+    """Return the request for the healthy instances of a service.
+
+    It is answered at once with `index` 0, else when something is newer than that, or after the interval of the watch.
+    """
+    wait = max(SHORTEST_QUERY, watch.interval)
+    query = [("passing", "1")]
+    if watch.tag:
+        query.append(("tag", watch.tag))
+    if watch.datacenter:
+        query.append(("dc", watch.datacenter))
+    if index:
+        query += [("index", str(index)), ("wait", milliseconds(wait))]
+    # Consul waits up to a sixteenth longer, so that not all clients come at once.
+    seconds = 5.0 + (wait * 17 / 16 if index else 0.0)
+    return Request("GET", f"/v1/health/service/{quote(watch.service, safe='')}", None, tuple(query), seconds)
+
+
+def instances(answer: object) -> tuple[str, ...]:
+    """Return the instances in an answer as `id address:port`, sorted: their order says nothing.
+
+    Raises:
+        ValueError: it is no answer of Consul.
+    """
+    if not isinstance(answer, list):
+        raise ValueError("no list of instances")  # noqa: TRY004 - what came is wrong, not the call
+    return tuple(sorted(_instance(entry) for entry in answer))
+
+
+def _instance(entry: object) -> str:
+    service = entry.get("Service") if isinstance(entry, dict) else None
+    node = entry.get("Node") if isinstance(entry, dict) else None
+    if not isinstance(service, dict):
+        raise ValueError("an instance without a service")  # noqa: TRY004 - as above
+    address = service.get("Address") or (node.get("Address") if isinstance(node, dict) else "") or ""
+    shown = f"[{address}]" if ":" in str(address) else address
+    return f"{service.get('ID') or ''} {shown}:{service.get('Port') or 0}"
+
+
+def next_index(last: int, answered: str) -> int:
+    """Return the index to ask with, after one was answered: 0, to begin anew, when it goes backwards or is none."""
+    new = int(answered) if answered.isascii() and answered.isdigit() and len(answered) <= LONGEST_INDEX else 0
+    return new if new >= last else 0
+
+
+# --- patience -----------------------------------------------------------------------------------------------------
+
+
+def retry_wait(failures: int, spread: float) -> float:
+    """Return the seconds before the next try, after `failures` in a row; `spread` from 0 to 1 is chance."""
+    longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(failures - 1, 10))
+    return max(SHORTEST_WAIT, longest * (0.5 + spread / 2))

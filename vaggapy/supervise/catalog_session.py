@@ -1,0 +1,99 @@
+"""Requests to Consul, by httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import httpx
+
+from vaggapy import __version__
+from vaggapy.net.web import cause, certificates, is_here
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vaggapy.config.rules import Consul
+    from vaggapy.supervise.catalog_forms import Request
+
+OK = 200
+LONGEST_SHOWN = 120
+INDEX = "x-consul-index"
+
+
+class Refusal(Exception):  # noqa: N818 - what did not work, to be told or tried again
+    """A request that did not do what it should; `str()` says why. `status` 0: there was no answer."""
+
+    def __init__(self, why: str, status: int = 0) -> None:
+        """Keep both."""
+        super().__init__(why)
+        self.status = status
+
+
+class Session:
+    """Speaks with one Consul. Connections are kept as long as they are in use."""
+
+    def __init__(self, consul: Consul) -> None:
+        """Load certificates.
+
+        Raises:
+            OSError, ValueError: the address or one of the files is wrong.
+        """
+        self.address = consul.address.rstrip("/")
+        url = httpx.URL(self.address)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError("write http://HOST:PORT or https://HOST:PORT")
+        headers = {"User-Agent": f"vagga/{__version__}"}
+        if consul.token:
+            headers["X-Consul-Token"] = consul.token
+        self._extensions = {"sni_hostname": consul.server_name} if consul.server_name else {}
+        self._client = httpx.AsyncClient(
+            verify=_context(consul) if url.scheme == "https" else False,
+            trust_env=not is_here(url.host),  # no proxy knows this machine
+            headers=headers,
+            timeout=None,
+            limits=httpx.Limits(max_connections=None),
+        )
+
+    async def ask(self, request: Request) -> tuple[object, str]:
+        """Send a request; return the answer, from JSON where there is some, and its index.
+
+        Raises:
+            Refusal: there is no answer in time, or one that is not 200.
+        """
+        try:
+            async with asyncio.timeout(request.seconds):
+                response = await self._client.request(
+                    request.method,
+                    f"{self.address}{request.path}",
+                    params=request.query,
+                    json=request.body,
+                    extensions=self._extensions,
+                )
+        except TimeoutError:
+            raise Refusal(f"no answer within {request.seconds:.0f} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise Refusal(cause(error)) from error
+        if response.status_code != OK:
+            said = " ".join(response.text.split())[:LONGEST_SHOWN]
+            raise Refusal(f"{response.status_code}: {said or response.reason_phrase}", response.status_code)
+        if request.method != "GET":
+            return None, ""
+        try:
+            return response.json(), response.headers.get(INDEX, "")
+        except ValueError:
+            raise Refusal("its answer is not JSON", response.status_code) from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+
+def _context(consul: Consul) -> ssl.SSLContext | bool:
+    """Return the certificates that count."""
+    context = certificates(consul.ca_file, consul.ca_path) or httpx.create_ssl_context(trust_env=False)
+    if not consul.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if consul.client_cert:
+        context.load_cert_chain(consul.client_cert, consul.client_key or None)
+    return context
