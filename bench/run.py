@@ -7,6 +7,7 @@ import datetime
 import os
 import platform
 import resource
+import secrets
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from builds import build_lines
 from inputs import input_lines
 from measure import Bench, Line, MissingError, working_directory
 from report import render, replace_section
+from soak import STEPS, soak
 from stacks import idle_lines, kill_lines, output_lines, spawn_lines, start_many_lines, stop_lines
 from starts import size_lines, start_lines
 
@@ -36,6 +38,8 @@ USUAL, QUICK = 40, 6
 
 def main() -> int:
     options = _options()
+    if options.soak:
+        return soak(options.steps, options.seed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left behind
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
@@ -63,6 +67,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} runs instead of {USUAL}")
     parser.add_argument("--only", action="append", choices=tuple(ROWS), metavar="ROW", help=f"one of {', '.join(ROWS)}")
     parser.add_argument("--output", metavar="FILE", default="", help="where the table goes ('': only to the screen)")
+    parser.add_argument("--soak", action="store_true", help="measure nothing: let the policy take random steps")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"how many steps of --soak ({STEPS})")
+    parser.add_argument("--seed", type=int, default=secrets.randbits(24), help="where --soak begins (anywhere)")
     return parser.parse_args()
 
 

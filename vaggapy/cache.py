@@ -20,7 +20,7 @@ import sys
 import time
 
 from vaggapy import __version__, errors
-from vaggapy.config import model, rules
+from vaggapy.config import model
 from vaggapy.config.load import Found, find
 from vaggapy.errors import ConfigError, ExitCode, Interrupted, VaggaError
 from vaggapy.record import Packed, pack, pack_each, records, replace, unpack
@@ -36,10 +36,34 @@ if TYPE_CHECKING:
 
     Fingerprint = tuple[str, tuple[int, ...]]
     PackedProject = tuple[Any, dict[str, bytes], dict[str, bytes]]
+    _ByName = dict[str, Any]
+else:
+    _ByName = dict
 
-CLASSES = {**records(vars(model)), **records(vars(rules)), **records(vars(errors))}
+
+class _Classes(_ByName):
+    """The records that a project is made of; those of rules are added when one is met."""
+
+    def __missing__(self, name: str) -> Any:
+        """Return the class of a rule."""
+        from vaggapy.config import rules  # only projects with rules have these
+
+        found = records(vars(rules))
+        self.update(found)
+        return found[name]
+
+
+def _written(module: str) -> int:
+    """Return when a module of ours beside `model` was written, which tells its versions apart without loading it."""
+    try:
+        return os.stat(f"{os.path.dirname(model.__file__)}/{module}.py").st_mtime_ns
+    except OSError:
+        return 0
+
+
+CLASSES = _Classes({**records(vars(model)), **records(vars(errors))})
 FIELDS = ";".join(f"{name} {' '.join(kind._fields)}" for name, kind in CLASSES.items())
-IDENTITY = (__version__, FIELDS, sys.hexversion, sys.implementation.name)
+IDENTITY = (__version__, FIELDS, _written("rules"), sys.hexversion, sys.implementation.name)
 HUP, INT, QUIT, TERM = 1, 2, 3, 15
 SETTLED = 2.0  # seconds after which a file's time is trusted to tell a change
 LARGEST = 64 * 1024 * 1024

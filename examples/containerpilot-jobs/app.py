@@ -16,7 +16,7 @@ SERVING = Path("data/serving")
 class Answer(BaseHTTPRequestHandler):
     """One request."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """Send the backends, one a line."""
         text = BACKENDS.read_bytes() if BACKENDS.exists() else b""
         self.send_response(200)
@@ -24,7 +24,7 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Be quiet."""
 
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Write what the others wait for.
+set -e
 mkdir -p data
 echo "migrating"
 sleep "${MIGRATION_TIME:-0.2}"

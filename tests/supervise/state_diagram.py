@@ -7,6 +7,7 @@ becomes an arrow, named after the event that led to it, as it looks from that ch
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import TYPE_CHECKING
 
 from vaggapy.config.model import MODES
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from vaggapy.supervise.state import Child, State
 
-WALKS, LENGTH = 60, 40
+WALKS, LENGTH = 45, 40
 CHECK = Check(EXEC, words=("true",))
 TWICE = Restart(2)
 SOON = Restart(UNLIMITED, at_once=True)
@@ -93,7 +94,8 @@ GROUPS = (
 Arrow = tuple[str, str, str]
 
 
-def arrows(walks: int = WALKS, length: int = LENGTH) -> set[Arrow]:
+@cache
+def arrows(walks: int = WALKS, length: int = LENGTH) -> frozenset[Arrow]:
     """Return every change of a phase that was seen: (before, after, why)."""
     found: set[Arrow] = set()
     for group in GROUPS:
@@ -101,7 +103,7 @@ def arrows(walks: int = WALKS, length: int = LENGTH) -> set[Arrow]:
         for walk in range(walks):
             mode = MODES[walk % len(MODES)]
             found |= set(_walk(random.Random(walk), policy.initial(mode, group, 2.0, rules), length))
-    return found
+    return frozenset(found)
 
 
 def _walk(chance: random.Random, state: State, length: int) -> Iterator[Arrow]:
@@ -178,7 +180,7 @@ def _why(before: State, after: State, event: Event, name: str, was: Child) -> st
     return "what it waits for comes"
 
 
-def diagram(found: set[Arrow]) -> str:
+def diagram(found: frozenset[Arrow]) -> str:
     """Return the arrows as a diagram for Mermaid, those of one pair of phases as one."""
     lines = ["stateDiagram-v2", f"    [*] --> {WAITING}"]
     for before in PHASES:

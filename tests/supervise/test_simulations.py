@@ -114,3 +114,11 @@ def test_two_simulations_say_the_same(capsys: pytest.CaptureFixture[str]) -> Non
     stem, line = RUNS[0]
     text = read(HERE / f"{stem}.txt").project
     assert simulated(text, line, capsys) == simulated(text, line, capsys)
+
+
+def test_the_page_shows_a_real_simulation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text(encoding="utf-8")
+    shown = page.partition(f"```\n{PREFIX}")[2].partition("```")[0]
+    line, _, text = shown.partition("\n")
+
+    assert dict(read(HERE / "page.txt").runs)[line] == f"{text}[1]\n"

@@ -198,7 +198,6 @@ def test_the_chain_of_causes_is_in_the_last_record() -> None:
             "signal": None,
             "core": False,
             "seconds": 12.3149,
-            "cause": "first",
         },
         {"event": "health", "at": 12.24, "name": "db", "healthy": False, "failures": 1, "detail": ""},
     ]

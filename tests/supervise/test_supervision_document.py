@@ -23,10 +23,12 @@ def cited() -> dict[str, set[str]]:
         for path in sorted((ROOT / ring).rglob("*.py")):
             for number in CITED.findall(path.read_text(encoding="utf-8")):
                 found.setdefault(number, set()).add(path.name)
-    for line in (Path(__file__).parent / "histories.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith("sentences "):
-            for number in line.split()[1:]:
-                found.setdefault(number, set()).add("histories.txt")
+    folder = Path(__file__).parent
+    for path in (folder / "histories.txt", *sorted((folder / "rules_histories").glob("*.txt"))):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("sentences "):
+                for number in line.split()[1:]:
+                    found.setdefault(number, set()).add(path.name)
     return found
 
 

@@ -238,7 +238,8 @@ def _after_builtin(name: str, words: tuple[str, ...], current: str, project: Pro
 def _of_simulated(seen: _Seen, current: str, project: Project | None) -> list[Candidate]:
     """Return what may follow `_simulate COMMAND`: options, and children where they are lists of them."""
     table = {**FOLLOWS["_simulate"].options, **argv.HELP}
-    command = project.commands.get(seen.others[0]) if project else None
+    name = seen.others[0]
+    command = project.commands.get(project.aliases.get(name, name)) if project else None
     children = command.children if isinstance(command, Supervise) else ()
     if seen.waiting and not seen.open:
         return []

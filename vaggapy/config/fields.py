@@ -254,6 +254,7 @@ OTHER_TOOLS = {
     "uid": "user-id",
     "gid": "group-id",
     "depends-on": "prerequisites",
+    "on": "once",
     "availability": "restart",
     "liveness-probe": "health",
     "services": "commands",

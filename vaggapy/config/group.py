@@ -32,8 +32,8 @@ LATER_REACTIONS = ("reload", "reopen-logs", "toggle-maintenance")
 def rules(reader: Reader, fields: Structure, children: Iterable[tuple[Scalar, Structure]], mode: str) -> Rules | None:
     """Return what a `!Supervise` and its children say beyond the two plain modes, None for nothing."""
     known = {key.text: (key, child) for key, child in children}
-    ruled = {name for name, (_, child) in known.items() if any(key in child.keys for key in RULE_KEYS)}
-    if not ruled and mode != KEEP_GOING and not any(key in fields.keys for key in GROUP_RULE_KEYS):
+    ruled = {name for name, (_, child) in known.items() if any(map(child.has, RULE_KEYS))}
+    if not ruled and mode != KEEP_GOING and not any(map(fields.has, GROUP_RULE_KEYS)):
         return None
     scope = Scope(reader, tuple(known))
     found = {name: rule(scope, name, known[name][1], _pid1mode(known[name][1])) for name in known if name in ruled}

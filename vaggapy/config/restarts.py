@@ -65,8 +65,8 @@ def _restart_keys(reader: Reader, fields: Structure) -> Restart:
     least = duration(fields, "min-wait", constant or MIN_WAIT, zero=True)
     most = duration(fields, "max-wait", constant or MAX_WAIT)
     if least > most:
-        key = next(key for key in ("min-wait", "backoff-seconds") if key in fields.keys or key == "backoff-seconds")
-        mark = fields.keys[key].mark if key in fields.keys else fields.mark
+        key = "backoff-seconds" if fields.has("backoff-seconds") else "min-wait"
+        mark = fields.keys[key].mark if fields.has(key) else fields.mark
         what = f"'{key}' ({shown(least)}) is longer than 'max-wait' ({shown(most)})"
         reader.report(mark, what, "make 'max-wait' longer", "out-of-range")
     codes, signals = _endings(fields)

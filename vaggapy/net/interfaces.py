@@ -68,9 +68,8 @@ def _matching(word: str, known: list[tuple[str, Address]]) -> list[Address]:
     if match := NAMED.fullmatch(word):
         version = ANY[match["family"] or "inet"]
         return [address for name, address in known if name == match["name"] and address.version == version]
-    raise ValueError(
-        f"'{word}' names no interface, as eth0, eth0:inet6, eth0[1], 10.0.0.0/8, inet or static:10.0.0.1 do"
-    )
+    known = "eth0, eth0:inet6, eth0[1], 10.0.0.0/8, inet and static:10.0.0.1"
+    raise ValueError(f"'{word}' says nothing of where an address is, as {known} do")
 
 
 def _network(word: str) -> object:

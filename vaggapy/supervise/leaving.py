@@ -44,6 +44,9 @@ def begin(turn: RuledTurn) -> None:
             turn.note(name, outcome=FAILED if life.last is not None and life.last.code else COMPLETED)
             turn.publish(name, STOPPING)
             turn.publish(name, STOPPED)
+        elif child.leaving == ASKED:
+            if stop.signal not in life.asked:
+                _signal(turn, name, stop.signal)
         elif child.alive and turn.is_hook(name):
             give_window(turn, name)
         elif child.alive and not turn.rule(name).coprocess:
@@ -99,8 +102,7 @@ def _ask_all(turn: RuledTurn, names: list[str]) -> None:
     if stop is None or not names:
         return
     for name in names:
-        for signal in stop.sent or (stop.signal,):
-            _signal(turn, name, signal)
+        _signal(turn, name, stop.signal)
         turn.put(name, leaving=ASKED)
     turn.wake()
     turn.woken = False

@@ -18,6 +18,7 @@ from vaggapy.supervise.events import (
     ChildUnmet,
     Ended,
     HealthChanged,
+    Met,
     Restarting,
     SignalReceived,
     SpawnerEnded,
@@ -67,32 +68,43 @@ def simulate(mode: str, names: tuple[str, ...], grace: float, rules: Rules | Non
     world = World(policy.initial(mode, names, grace, rules), rules, scenario)
     world.run()
     diary = _Diary()
-    lines = []
     for at, heard in world.heard:
-        if isinstance(heard, str):
-            lines.append(Line(at, visible(heard)))
-        elif not isinstance(heard, Ended):
-            diary.note(at, heard)
-            lines.append(Line(at, diary.line(heard)))
+        diary.write(at, heard)
     known = rules.children if rules is not None else {}
     states = tuple((name, diary.how(name, world.state.children[name], known.get(name, PLAIN))) for name in names)
     code = world.ended.code if world.ended is not None else ExitCode.OK
-    return Outcome(tuple(lines), states, code, world.now, world.ended, world.is_quiet)
+    return Outcome(tuple(diary.lines), states, code, world.now, world.ended, world.is_quiet)
 
 
 class _Diary:
-    """What was last heard of each child."""
+    """What happened, line by line, and what was last heard of each child."""
 
     def __init__(self) -> None:
         """Begin without knowing anything."""
+        self.lines: list[Line] = []
+        self._begun: dict[str, Line] = {}
         self._runs: dict[str, int] = {}
         self._waits: dict[str, str] = {}
         self._due: dict[str, float] = {}
         self._ends: dict[str, ChildEnded | ChildNotStarted | ChildUnmet] = {}
         self._healthy: dict[str, bool] = {}
 
-    def note(self, at: float, told: Told) -> None:
-        """Take in what happened to a child."""
+    def write(self, at: float, heard: Told | str) -> None:
+        """Take in what happened; the end of the run, and what a child need not wait for, are no lines."""
+        match heard:
+            case str():
+                self.lines.append(Line(at, visible(heard)))
+            case Ended():
+                pass
+            case Met(name) if name in self._begun and self._begun[name].at == at:
+                self.lines.remove(self._begun.pop(name))
+            case _:
+                self._note(at, heard)
+                self.lines.append(Line(at, self._line(heard)))
+                if isinstance(heard, Waiting):
+                    self._begun[heard.name] = self.lines[-1]
+
+    def _note(self, at: float, told: Told) -> None:
         match told:
             case ChildStarted(name):
                 self._runs[name] = self._runs.get(name, 0) + 1
@@ -108,8 +120,7 @@ class _Diary:
             case _:
                 pass
 
-    def line(self, told: Told) -> str:
-        """Return what happened, for the list of what happened when; it was noted before."""
+    def _line(self, told: Told) -> str:
         if isinstance(told, ChildStarted):
             run = self._runs[told.name]
             return f"{visible(told.name)} starts{f', run {run}' if run > 1 else ''}"

@@ -128,8 +128,10 @@ def _first_cause(told: Ended) -> dict[str, object]:
 
 
 def _link(link: Link) -> dict[str, object]:
-    """Return a link of the chain: the record of what happened, `at` instead of its time."""
+    """Return a link of the chain: the record of what happened, `at` instead of its time; its end decided nothing."""
     kind, fields = _record(link.told)
+    if isinstance(link.told, ChildEnded | ChildUnmet):
+        del fields["cause"]
     return {"event": kind, "at": link.at, **fields}
 
 

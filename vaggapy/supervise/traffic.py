@@ -15,7 +15,7 @@ from vaggapy.supervise.watches import BYTES, CLOSED, IN, OUT, Watches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from vaggapy.supervise.matching import Matcher
 
@@ -115,13 +115,7 @@ class Traffic:
 
     def tail(self, name: str) -> tuple[bytes, ...]:
         """Return the last lines of a child, in the order in which they were completed, as far as they were kept."""
-        begun: dict[int, bytes] = {}
-        lines: list[bytes] = []
-        for fd, piece in (self._last or {}).get(name, ()):
-            *whole, begun[fd] = (begun.get(fd, b"") + piece).split(b"\n")
-            lines += whole
-        lines += [line for line in begun.values() if line]
-        return tuple(lines[-LAST_LINES:])
+        return joined((self._last or {}).get(name, ()))
 
     def all(self) -> tuple[int, ...]:
         """Return all open descriptors."""
@@ -235,6 +229,17 @@ class Traffic:
             outlet.flush()
 
         return take_room
+
+
+def joined(pieces: Iterable[tuple[int, bytes]]) -> tuple[bytes, ...]:
+    """Return the last lines of pieces of several streams; what is not completed comes last."""
+    begun: dict[int, bytes] = {}
+    lines: list[bytes] = []
+    for fd, piece in pieces:
+        *whole, begun[fd] = (begun.get(fd, b"") + piece).split(b"\n")
+        lines += whole
+    lines += [line for line in begun.values() if line]
+    return tuple(lines[-LAST_LINES:])
 
 
 def _keep(last: list[tuple[int, bytes]], fd: int, data: bytes) -> None:

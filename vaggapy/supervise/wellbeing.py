@@ -277,7 +277,7 @@ def watched(turn: RuledTurn, name: str, instances: tuple[str, ...]) -> None:
     """A watch has an answer: publish what is different now. A first answer without instances is `unhealthy` only."""
     before = turn.seen.get(name)
     now = tuple(sorted(instances))
-    if before == now or turn.stop is not None:
+    if before == now or turn.stop is not None or turn.begun is None:
         return
     turn.seen = {**turn.seen, name: now}
     turn.tell(WatchChanged(name, len(now)))
