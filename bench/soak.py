@@ -54,6 +54,6 @@ def soak(steps: int, seed: int) -> int:
 
 def numbers(seed: int) -> Iterator[int]:
     """Return the numbers that decide one life."""
-    source = random.Random(seed)  # noqa: S311 - this is no secret
+    source = random.Random(seed)
     for _ in range(source.randrange(200, LONGEST_LIFE)):
         yield source.getrandbits(16)

@@ -56,7 +56,8 @@ class Companion:
 
     def until(self, *beginning: Any, seconds: float = 20.0) -> list[Message]:
         """Return the messages up to the first one that begins so."""
-        going, messages = deadline(seconds), []
+        going = deadline(seconds)
+        messages: list[Message] = []
         while going():
             message = self.receive(seconds)
             assert message is not None, f"the companion ended after {messages}"

@@ -1,4 +1,4 @@
-"""What tests of rules are written with: shell text that waits, a server that answers as it is told, times of records."""
+"""What tests of rules are written with: shell text that waits, groups, a server that answers as it is told."""
 
 from __future__ import annotations
 

@@ -89,10 +89,10 @@ def test_with_a_status_a_service_is_registered_at_once_and_each_change_is_told_a
 @pytest.mark.parametrize("status", ["passing", "warning"])
 def test_a_status_is_refreshed_before_the_ttl_is_over(consul: ConsulServer, status: str) -> None:
     service = Service(1, status="passing", interfaces=LOOPBACK)
-    with catalog(consul.address, {"beat": (service, 0.6)}) as running:
+    with catalog(consul.address, {"beat": (service, 0.9)}) as running:
         running.send("status", "beat", status)
         wait_until(lambda: consul.status(own("beat")) == status, "the registration")
-        end = time.monotonic() + 2.0
+        end = time.monotonic() + 2.5
         while time.monotonic() < end:
             assert consul.status(own("beat")) == status
         running.process.send_signal(signal.SIGSTOP)
@@ -285,7 +285,7 @@ def test_consul_that_is_gone_at_the_end_is_not_waited_for(tmp_path: Path) -> Non
         running.send("finish")
         running.until("finished")
         running.finish()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1.4
 
 
 def test_consul_that_hangs_at_the_end_is_waited_for_less_than_two_seconds(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_consul_that_hangs_at_the_end_is_waited_for_less_than_two_seconds(tmp_pa
             running.send("finish")
             running.until("finished")
             running.finish()
-            assert 1.0 < time.monotonic() - began < 2.5
+            assert 1.0 < time.monotonic() - began < 3
         finally:
             server.pause(signal.SIGCONT)
 
@@ -308,7 +308,7 @@ def test_a_catalog_that_hears_of_nothing_ends_at_once(consul: ConsulServer) -> N
         assert watched(running) == ()
         began = time.monotonic()
         running.finish()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1.4
 
 
 # --- settings -------------------------------------------------------------------------------------------------

@@ -219,8 +219,7 @@ COMMANDS = [
     ("children: {}", "5: unknown key 'children' in !Command 'c' (it belongs to !Supervise) [unknown-key]"),
     (
         "restart: x",
-        "5: unknown key 'restart' in !Command 'c' "
-        "(it belongs to a child of !Supervise) [unknown-key]",
+        "5: unknown key 'restart' in !Command 'c' (it belongs to a child of !Supervise) [unknown-key]",
     ),
     (
         "user-id: 0755",

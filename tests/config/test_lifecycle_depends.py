@@ -205,7 +205,7 @@ def test_D12_circles_of_conditions_are_found_with_their_path() -> None:
         "a: once: true, depends: [{output-matches: {child: b, text: x}}]",
         "b: once: true, when: {source: c, once: stopped}",
         "c: once: true, depends: [{process-exited: a}]",
-    ) == ["10:84: children wait for each other in a circle: a -> b -> c -> a (take one step of it away) [child-cycle]"]
+    ) == ["10:83: children wait for each other in a circle: a -> b -> c -> a (take one step of it away) [child-cycle]"]
 
 
 def test_D12_each_circle_is_told_once() -> None:
@@ -236,6 +236,23 @@ def test_D15_what_a_child_that_is_not_started_waits_for_is_checked() -> None:
         "'path' '/etc/x' is outside of the project "
         "(name a path of the project, relative to it or below /work) [bad-path]",
     ]
+
+
+def test_D12_a_file_full_of_circles_is_told_of_quickly() -> None:
+    names = [f"c{number}" for number in range(300)]
+    found = wrong(*(f"{name}: depends_on: [{', '.join(names[:10])}]" for name in names))
+    assert len(found) == 20
+    assert all(line.endswith("[child-cycle]") for line in found)
+
+
+def test_a_pattern_that_python_warns_of_is_right() -> None:
+    assert mistakes("depends: [{not-running: '[[a]'}]") == []
+
+
+def test_a_pattern_that_is_far_too_deep_is_one_problem() -> None:
+    for text in ("(" * 900, "x" * 1001, "a{1,99999999999999999999}"):
+        [line] = mistakes(f"depends: [{{not-running: '{text}'}}]")
+        assert "'not-running' is no regular expression: " in line
 
 
 # --- Compose ----------------------------------------------------------------------------------------------------

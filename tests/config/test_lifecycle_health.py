@@ -189,7 +189,7 @@ def test_watches_of_a_child_are_checked(text: str, line: str) -> None:
 def test_two_watches_of_a_child_have_two_names() -> None:
     text = "watch: [{name: a, check: {path: a}}, {name: a, check: {path: b}}]"
     assert wrong(f"web: {text}") == [
-        "8:89: two entries of 'watch' of 'web' are called 'a' (give one of them another name) [duplicate-key]"
+        "8:90: two entries of 'watch' of 'web' are called 'a' (give one of them another name) [duplicate-key]"
     ]
     assert mistakes("watch: [{name: watch-1, check: {path: a}}, {check: {path: b}}]") == [
         "two entries of 'watch' of 'web' are called 'watch-1' (give one of them another name) [duplicate-key]"
@@ -407,7 +407,8 @@ def test_watches_of_a_group_are_sources_of_events() -> None:
         ("{}", "watch 'db' does not say what to look at (one of http, tcp, path) [bad-check]"),
         ("{consul: a, http: 'http://a'}", "watch 'db' has both 'consul' and 'http' (keep one of them) [bad-check]"),
         ("{path: a, tag: b}", "'tag' belongs to 'consul' (take it away) [bad-check]"),
-        ("{exec: a, path: b}", "unknown key 'exec' in watch 'db' (the keys are listed in docs/config.md) [unknown-key]"),
+        ("{exec: a, path: b}",
+         "unknown key 'exec' in watch 'db' (the keys are listed in docs/config.md) [unknown-key]"),
         ("{path: /etc/a}", "'path' '/etc/a' is outside of the project "
          "(name a path of the project, relative to it or below /work) [bad-path]"),
     ],

@@ -187,7 +187,7 @@ def test_E9_children_that_wait_for_each_other_are_a_circle() -> None:
 def test_E9_events_and_conditions_make_circles_together() -> None:
     keys = "health: {tcp: 'a:1', interval: 5}, depends: [{process-exited: a}]"
     assert wrong("a: once: true, when: {source: b, once: healthy}", f"b: {keys}") == [
-        "9:98: children wait for each other in a circle: a -> b -> a (take one step of it away) [child-cycle]"
+        "9:106: children wait for each other in a circle: a -> b -> a (take one step of it away) [child-cycle]"
     ]
 
 

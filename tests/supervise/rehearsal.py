@@ -262,7 +262,7 @@ def words(action: Action) -> list[Words]:
             return []
 
 
-def told(record: Told) -> list[Words]:  # noqa: C901, PLR0911 - a table
+def told(record: Told) -> list[Words]:
     match record:
         case ChildEnded():
             return [("ended", record.name, str(record.code), record.cause)]

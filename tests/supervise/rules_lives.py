@@ -7,6 +7,7 @@ with each step what the policy promises. Nothing here needs pytest: the soak of 
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from tests.supervise.rules_random import Setup, setup
@@ -100,6 +101,7 @@ class Life:
         ]
         self.now = 0.0
         self.steps = 0
+        self.recent: deque[Event] = deque(maxlen=8)
         self.begun = False
         self.alive: dict[str, Run] = {}
         self.incarnations = dict.fromkeys(given.names, 0)
@@ -115,11 +117,15 @@ class Life:
         self.stopped_at: float | None = None
         self.finished: int | None = None
 
+    def over(self) -> bool:
+        return self.finished is not None
+
     # --- feeding ---
 
     def feed(self, event: Event) -> None:
         """Give an event that fits, or `Begin`, a signal and the like, which always do."""
         self.steps += 1
+        self.recent.append(event)
         self.now = event.now
         before = self.state
         self._note(event)
@@ -228,8 +234,8 @@ class Life:
 
     def _checks(self, name: str) -> list[str]:
         rule = self.rules.get(name, PLAIN)
-        given = [*rule.watches, *([rule.health] if rule.health else []), *([rule.ready] if rule.ready else [])]
-        return [check.on_fail for check in given]
+        repeated = (*rule.watches, rule.health) if rule.health else rule.watches
+        return [check.on_fail for check in repeated] + ([rule.ready.on_fail] if rule.ready else [])
 
     def _may_kill(self, name: str, run: Run) -> bool:
         """Tell whether there is any reason for a kill; each is bounded from below in time."""
@@ -253,7 +259,8 @@ class Life:
 
     def _window(self, rule: Rule) -> float:
         assert rule.when is not None
-        of = self.rules.get(rule.when.source, PLAIN).stop.hook_timeout
+        source = self.given.rules.families.get(rule.when.source, (rule.when.source,))
+        of = self.rules.get(source[0] if source else "", PLAIN).stop.hook_timeout
         return of if of >= 0 else self.given.rules.hook_window
 
     def _looked(self, action: Probe | Abandon, stopping: bool) -> None:
@@ -348,7 +355,7 @@ def happen(life: Life, draw: Iterator[int]) -> None:
     starting = [name for name, run in life.alive.items() if run.since is None]
     running = [name for name, run in life.alive.items() if run.since is not None]
     if kind < 12 and life.timers:
-        timer = min(life.timers, key=lambda id: life.timers[id])
+        timer = min(life.timers, key=life.timers.__getitem__)
         life.feed(TimerFired(max(life.now, life.timers[timer]), timer))
     elif kind < 17 and starting:
         name = starting[pick % len(starting)]
@@ -357,8 +364,8 @@ def happen(life: Life, draw: Iterator[int]) -> None:
         else:
             life.feed(Started(now, name, life.alive[name].incarnation, 100))
     elif kind < 22 and life.probes:
-        id = sorted(life.probes)[pick % len(life.probes)]
-        life.feed(Probed(now, id, life.probes[id][0], pick % 3 != 0, "no", str(pick % 2)))
+        probe = sorted(life.probes)[pick % len(life.probes)]
+        life.feed(Probed(now, probe, life.probes[probe][0], pick % 3 != 0, "no", str(pick % 2)))
     elif kind < 26 and running:
         name = running[pick % len(running)]
         signal = 9 if life.alive[name].killed else (0, 0, 0, 0, 9, TERM)[pick % 6]
@@ -403,9 +410,9 @@ def strange(life: Life, pick: int, draw: Iterator[int]) -> Event | None:
         case 4:
             return Probed(now, "unknown probe", 1, passed=False)
         case 5 if life.probed:
-            id = sorted(life.probed)[pick % len(life.probed)]
-            number = life.probes[id][0] - 1 if id in life.probes else life.probed[id]
-            return Probed(now, id, number, passed=pick % 2 == 0)
+            probe = sorted(life.probed)[pick % len(life.probed)]
+            number = life.probes[probe][0] - 1 if probe in life.probes else life.probed[probe]
+            return Probed(now, probe, number, passed=pick % 2 == 0)
         case 6:
             return Became(now, name, incarnation, READY)
         case 7:
@@ -418,20 +425,16 @@ def strange(life: Life, pick: int, draw: Iterator[int]) -> Event | None:
 
 def close(life: Life) -> None:
     """Nobody obeys: answer every start and probe, let the time run out, report the end of the killed."""
-    if life.finished is not None:
-        return
-    if not life.begun:
-        life.feed(Begin(life.now))
-    if life.finished is None:
-        life.feed(Signalled(life.now, TERM))
-    if life.finished is None and life.state.suspended:
-        life.feed(Signalled(life.now, CONT))
+    last_words = (Begin, lambda now: Signalled(now, TERM), lambda now: Signalled(now, CONT))
+    for make in last_words[life.begun :]:
+        if not life.over():
+            life.feed(make(life.now))
     began = life.now
+    longest = 5.0 + life.given.grace + life.given.rules.hook_window
     for _ in range(ENOUGH):
-        if life.finished is not None:
+        if life.over():
             return
         answer(life)
-        longest = 5.0 + life.given.grace + life.given.rules.hook_window
         assert life.now - began <= 2 * (len(life.given.names) + 2) * longest, "the stop takes too long"
     raise AssertionError("never finished")
 
@@ -445,11 +448,11 @@ def answer(life: Life) -> None:
         if run.killed or life.lost:
             life.feed(Exited(life.now, name, run.incarnation, 0, 9))
             return
-    for id, (number, _) in life.probes.items():
-        life.feed(Probed(life.now, id, number, passed=False))
+    for probe, (number, _) in life.probes.items():
+        life.feed(Probed(life.now, probe, number, passed=False))
         return
     assert life.timers, f"nothing happens any more, and {sorted(life.alive)} are alive"
-    timer = min(life.timers, key=lambda id: life.timers[id])
+    timer = min(life.timers, key=life.timers.__getitem__)
     life.feed(TimerFired(max(life.now, life.timers[timer]), timer))
 
 
@@ -459,10 +462,13 @@ def live(draw: Iterator[int]) -> Life:
     try:
         if next(draw) % 16:
             life.feed(Begin(0.0))
-        while life.finished is None:
+        while not life.over():
             happen(life, draw)
     except StopIteration:
         pass
+    except AssertionError as broken:
+        broken.add_note(f"rules: {life.given}\nlast events: {list(life.recent)}")
+        raise
     close(life)
     for event in (Begin(life.now), Signalled(life.now, INT), TimerFired(life.now, "grace"), SpawnerLost(life.now)):
         life.feed_stray(event)

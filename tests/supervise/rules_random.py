@@ -107,9 +107,7 @@ def essential(rule: Rule) -> bool:
     return not rule.coprocess and (rule.when is None or rule.when.event not in HOOKS)
 
 
-def child(
-    pick: Callable[[], int], before: dict[str, Rule], dormant: str, sources: tuple[str, ...] = ()
-) -> Rule:
+def child(pick: Callable[[], int], before: dict[str, Rule], dormant: str, sources: tuple[str, ...] = ()) -> Rule:
     """Return the rule of one child. `sources`: what it may refer to, all that came before if nothing is said."""
     sources = sources or tuple(before)
     when = when_of(pick, before, sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from vaggapy.config.bind import bind
@@ -34,6 +35,11 @@ class Group(NamedTuple):
 
 def group(children: Iterable[str], keys: Iterable[str] = ()) -> Group:
     """Return what lines like `web: {restarts: 3}` mean. `keys`: lines of the `!Supervise` itself."""
+    return _group(tuple(children), tuple(keys))
+
+
+@cache
+def _group(children: tuple[str, ...], keys: tuple[str, ...]) -> Group:
     lines = [program(*line.split(": ", 1)) for line in children]
     text = FILE.format(group="\n    ".join(keys), children="\n      ".join(lines))
     command = bind(parse(text, "vagga.yaml"), "/project", "vagga.yaml").commands["all"]

@@ -74,7 +74,7 @@ def parse_one(place: str, lines: list[str]) -> list[History]:
     return [
         History(
             place, lines[0], mode, said.get("rows", ()), said.get("sentences", ()), "slow" in said,
-            tuple(children), (f"mode: {mode}", *keys), kinds | ALWAYS, tuple(moments),
+            tuple(children), tuple(keys), kinds | ALWAYS, tuple(moments),
         )
         for mode in (ALL_MODES if modes == ("any",) else modes)
     ]  # fmt: skip
@@ -118,12 +118,14 @@ def play(run: Rehearsal, line: Line) -> None:
 
 @pytest.mark.parametrize("history", HISTORIES, ids=title)
 def test_the_policy_follows_the_written_history(history: History) -> None:
-    mode, names, grace, rules = group(history.children, history.keys)
-    run = Rehearsal(mode, names, grace, rules, slow=history.slow)
+    _, names, grace, rules = group(history.children, history.keys)
+    run = Rehearsal(history.mode, names, grace, rules, slow=history.slow)
     for line in history.lines:
         before = len(run.done)
         play(run, line)
-        fresh = [(at, said) for at, action in run.done[before:] for said in words(action) if said[0] in history.complete]
+        fresh = [
+            (at, said) for at, action in run.done[before:] for said in words(action) if said[0] in history.complete
+        ]
         early = [(at, said) for at, said in fresh if at < line.now - MOMENT]
         assert not early, f"before '{line.text}'"
         assert Counter(said for _, said in fresh) == Counter(line.follows), f"at '{line.text}'"

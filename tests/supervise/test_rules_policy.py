@@ -209,7 +209,9 @@ def test_X10_after_a_suspension_a_periodic_child_runs_once_not_for_each_tick_tha
 
 def test_R4_no_part_of_supervision_knows_the_time_of_day() -> None:
     """A change of the wall clock cannot distort how long a run was; supervision 7.4."""
-    wrong = re.compile(r"\btime\.time|\btime_ns\b|CLOCK_REALTIME|import time\b.*\btime\(|datetime|from time import .*\btime\b")
+    wrong = re.compile(
+        r"\btime\.time|\btime_ns\b|CLOCK_REALTIME|import time\b.*\btime\(|datetime|from time import .*\btime\b"
+    )
     folder = Path(policy.__file__).parent
     found = {path.name for path in folder.rglob("*.py") if wrong.search(path.read_text(encoding="utf-8"))}
 
@@ -296,7 +298,9 @@ def test_the_chain_goes_back_to_what_failed_first() -> None:
     run.feed(Exited(12.31, "api", 1, 1))
     for name in ("web", "zoo"):
         run.feed(Exited(13.0, name, 1, 0))
-    ended = next(action.record for _, action in run.done if isinstance(action, Report) and isinstance(action.record, Ended))
+    ended = next(
+        action.record for _, action in run.done if isinstance(action, Report) and isinstance(action.record, Ended)
+    )
 
     assert ended.code == 1
     assert [(link.name, round(link.at, 2)) for link in ended.chain] == [("api", 12.31), ("db", 12.24)]

@@ -26,7 +26,8 @@ MECHANICS = {
     "R13": "tests/config", "R14": "integration", "R15": "integration",
     "E8": "tests/config", "E9": "tests/config", "E24": "tests/config",
     "H7": "integration", "H15": "integration", "H16": "integration",
-    "D7": "integration", "D8": "integration", "D9": "integration", "D11": "tests", "D12": "tests/config", "D15": "tests/config",
+    "D7": "integration", "D8": "integration", "D9": "integration", "D11": "tests", "D12": "tests/config",
+    "D15": "tests/config",
     "G7": "tests", "G8": "tests", "G9": "integration", "G12": "integration",
 }  # fmt: skip
 """Rows that are no decision of the policy, or not only: where a test names them, in a folder or below it."""

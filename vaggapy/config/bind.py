@@ -10,10 +10,19 @@ an alias that collides is a problem, and a `!Supervise` without children too.
 from __future__ import annotations
 
 from vaggapy.config.containers import container
-from vaggapy.config.fields import CHILD, CHILD_TAGS, COMMAND, COMMAND_TAGS, SUPERVISE, TOP
-from vaggapy.config.group import rules
+from vaggapy.config.fields import CHILD, CHILD_TAGS, COMMAND, COMMAND_TAGS, GROUP_RULE_KEYS, RULE_KEYS, SUPERVISE, TOP
 from vaggapy.config.mixins import Part, Parts, paths
-from vaggapy.config.model import COMPATIBLE_WITH, MODES, PID1_MODES, Child, Command, Program, Project, Supervise
+from vaggapy.config.model import (
+    COMPATIBLE_WITH,
+    KEEP_GOING,
+    MODES,
+    PID1_MODES,
+    Child,
+    Command,
+    Program,
+    Project,
+    Supervise,
+)
 from vaggapy.config.references import check_containers, check_initial, persistent, unknown
 from vaggapy.config.steps import Steps, nowhere
 from vaggapy.config.tree import Broken, Mapping, Scalar, Sequence
@@ -24,6 +33,7 @@ from vaggapy.errors import ConfigError, Mark, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from vaggapy.config.rules import Rules
     from vaggapy.config.steps import Look, Shapes
     from vaggapy.config.tree import Node, Tree
 
@@ -185,7 +195,7 @@ class _Binder:
             banner=banner,
             banner_delay=delay,
             expect_inotify_limit=self.inotify(fields),
-            rules=rules(self.reader, fields, children, mode),
+            rules=self.rules(fields, children, mode),
         )
 
     def children(self, fields: Structure, what: str) -> tuple[tuple[Scalar, Structure], ...]:
@@ -203,6 +213,15 @@ class _Binder:
             if self.reader.tag(node, CHILD_TAGS, f"child '{key.text}'"):
                 children.append((key, Structure(self.reader, node, CHILD, f"child '{key.text}'", key.mark)))
         return tuple(children)
+
+    def rules(self, fields: Structure, children: tuple[tuple[Scalar, Structure], ...], mode: str) -> Rules | None:
+        """Return what a `!Supervise` and its children say beyond the two plain modes, None for nothing."""
+        ruled = any(any(map(child.has, RULE_KEYS)) for _, child in children)
+        if not ruled and mode != KEEP_GOING and not any(map(fields.has, GROUP_RULE_KEYS)):
+            return None
+        from vaggapy.config.group import rules  # ten modules, which plain files do without
+
+        return rules(self.reader, fields, children, mode)
 
     def child(self, key: Scalar, fields: Structure) -> Child:
         """Return one child, without its rules."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from vaggapy.config.checks import check, part, url
 from vaggapy.config.durations import duration
-from vaggapy.config.fields import GROUP_RULE_KEYS, RULE_KEYS
+from vaggapy.config.fields import RULE_KEYS
 from vaggapy.config.lifecycle import rule
-from vaggapy.config.model import KEEP_GOING
 from vaggapy.config.reach import Group, Scope, check_group
 from vaggapy.config.rule_fields import CONSUL, ON_SIGNAL, TLS, WATCHES
 from vaggapy.config.rules import EVENT, HTTP, IGNORE, PATH, SIGNALS, TCP, TERMINATE, Consul, Rule, Rules, Watch
@@ -29,13 +28,11 @@ REACTIONS = (TERMINATE, EVENT, IGNORE)
 LATER_REACTIONS = ("reload", "reopen-logs", "toggle-maintenance")
 
 
-def rules(reader: Reader, fields: Structure, children: Iterable[tuple[Scalar, Structure]], mode: str) -> Rules | None:
-    """Return what a `!Supervise` and its children say beyond the two plain modes, None for nothing."""
+def rules(reader: Reader, fields: Structure, children: Iterable[tuple[Scalar, Structure]], mode: str) -> Rules:
+    """Return what a `!Supervise` and its children say beyond the two plain modes."""
     known = {key.text: (key, child) for key, child in children}
     ruled = {name for name, (_, child) in known.items() if any(map(child.has, RULE_KEYS))}
-    if not ruled and mode != KEEP_GOING and not any(map(fields.has, GROUP_RULE_KEYS)):
-        return None
-    scope = Scope(reader, tuple(known))
+    scope = Scope(reader, tuple(key.text for key, _ in fields.pairs("children")))
     found = {name: rule(scope, name, known[name][1], _pid1mode(known[name][1])) for name in known if name in ruled}
     consul = _consul(reader, fields.values["consul"]) if fields.has("consul") else None
     bound = Rules(

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 WHEN = "when"
 """`Mention.how` of a source; the others are the kinds of checks in `rules.ABOUT_CHILDREN`, and ON_FAIL_SPAWN."""
 CHILD = "child"
+MOST_CIRCLES = 20
+"""More are not told: their paths may be long, and mending one often mends others."""
 HOOKS = (STOPPING, STOPPED, SHUTDOWN)
 
 
@@ -51,7 +53,10 @@ class Mention(Record):
 
 
 class Scope:
-    """Collects what the rules of one `!Supervise` name while they are read. `names`: of its children."""
+    """Collects what the rules of one `!Supervise` name while they are read.
+
+    `names`: of its children, also of those that are too wrong to be bound.
+    """
 
     def __init__(self, reader: Reader, names: tuple[str, ...]) -> None:
         """Begin; what is wrong is reported to `reader`."""
@@ -128,6 +133,8 @@ def _resolved(scope: Scope, group: Group, mention: Mention) -> str:
             what = f"'{stem}' has no member '{target}', but {len(each.values)}, counted from 0"
             reader.report(mention.mark, what, "", "unknown-child")
         return stem
+    if kind == CHILD and target in scope.names:
+        return ""
     if kind == CHILD:
         otherwise = "name a child of the same !Supervise"
         if mention.how == WHEN and target in group.watches:
@@ -180,6 +187,7 @@ def _possible(reader: Reader, group: Group, mention: Mention, target: str) -> No
 def _circles(reader: Reader, needs: Mapping[str, list[tuple[str, Mark]]]) -> None:
     """Report each way from a child back to itself, with the whole path. Without recursion."""
     done: set[str] = set()
+    found = 0
     for first in needs:
         path = [first] if first not in done else []
         rest = [iter(needs[first])] if path else []
@@ -189,6 +197,9 @@ def _circles(reader: Reader, needs: Mapping[str, list[tuple[str, Mark]]]) -> Non
                 done.add(path.pop())
                 rest.pop()
             elif target in path:
+                found += 1
+                if found > MOST_CIRCLES:
+                    return
                 circle = " -> ".join([*path[path.index(target) :], target])
                 what = f"children wait for each other in a circle: {circle}"
                 reader.report(mark, what, "take one step of it away", "child-cycle")

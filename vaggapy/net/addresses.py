@@ -15,7 +15,7 @@ def here() -> tuple[Found, ...]:
     Raises:
         OSError: the kernel does not tell.
     """
-    from pyroute2 import IPRoute  # 300 ms, and only services need it
+    from pyroute2 import IPRoute  # type: ignore[import-untyped]  # 300 ms, and only services need it
 
     found = []
     with IPRoute() as route:

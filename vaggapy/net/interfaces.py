@@ -11,7 +11,7 @@ Source: supervision-systems.md 2.10.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from vaggapy.record import Record
 
@@ -25,6 +25,7 @@ STATIC = "static:"
 NUMBERED = re.compile(r"(?P<name>[^][:/\s]+)\[(?P<number>[0-9]{1,4})\]")
 NAMED = re.compile(r"(?P<name>[^][:/\s]+)(:(?P<family>inet6?))?")
 ANY = {"inet": 4, "inet6": 6}
+EXAMPLES = "eth0, eth0:inet6, eth0[1], 10.0.0.0/8, inet and static:10.0.0.1"
 
 
 class Found(Record):
@@ -68,11 +69,10 @@ def _matching(word: str, known: list[tuple[str, Address]]) -> list[Address]:
     if match := NAMED.fullmatch(word):
         version = ANY[match["family"] or "inet"]
         return [address for name, address in known if name == match["name"] and address.version == version]
-    known = "eth0, eth0:inet6, eth0[1], 10.0.0.0/8, inet and static:10.0.0.1"
-    raise ValueError(f"'{word}' says nothing of where an address is, as {known} do")
+    raise ValueError(f"'{word}' says nothing of where an address is, as {EXAMPLES} do")
 
 
-def _network(word: str) -> object:
+def _network(word: str) -> IPv4Network | IPv6Network:
     try:
         return ip_network(word, strict=False)
     except ValueError:

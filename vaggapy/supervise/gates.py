@@ -123,8 +123,13 @@ def skip(turn: RuledTurn, name: str) -> None:
 def _wait(turn: RuledTurn, name: str) -> None:
     """Begin to wait for the next dependency; its clock starts now."""
     depends, gate = turn.rule(name).depends, turn.life(name).gate
+    check = depends[gate].check
     turn.put(name, phase=WAITING)
-    turn.tell(Waiting(name, describe(depends[gate].check), len(depends) - gate - 1))
+    if check.kind in ABOUT_CHILDREN and of_children(turn, check) == MET:
+        turn.note(name, gate=gate + 1)
+        enter(turn, name)
+        return
+    turn.tell(Waiting(name, describe(check), len(depends) - gate - 1))
     if depends[gate].timeout:
         turn.set_timer(f"gate {name}", turn.now + depends[gate].timeout)
     _look(turn, name)

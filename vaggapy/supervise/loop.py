@@ -120,8 +120,7 @@ class Loop:
             self._watches.add(self._signals.fileno(), FIRST, IN, lambda _: self._take_signals())
             self._roster.watch()
             self._watch_outlets()
-            if self._terminal is not None:
-                self._terminal.make_raw()
+            self._take_terminal()
             self._take_signals()
             self._plan_banners("")
             if self._companions is not None:
@@ -247,6 +246,8 @@ class Loop:
         if relay.master not in self._traffic.all():
             self._watches.remove(relay.terminal.fd)
             self._relay = None
+            if self._stage.rules is not None:
+                relay.terminal.restore()
             return
         if relay.waits:
             relay.pass_on()
@@ -318,9 +319,16 @@ class Loop:
 
     def _come_back(self) -> None:
         """Take the terminal again after a suspension, with the size that it has now."""
-        if self._terminal is not None:
-            self._terminal.make_raw()
+        self._take_terminal()
         self._resize()
+
+    def _take_terminal(self) -> None:
+        """Pass all keys on, to the child that owns a terminal or is about to.
+
+        With rules that may take its time, before its first run and between two: meanwhile Ctrl+C is ours.
+        """
+        if self._terminal is not None and (self._relay is not None or self._stage.rules is None):
+            self._terminal.make_raw()
 
     # --- children ---------------------------------------------------------------------------------------------
 
@@ -363,6 +371,7 @@ class Loop:
         """Take the masters of the terminals that a child was given."""
         if self._terminal is not None:
             self._relay = Relay(self._terminal, masters[0])
+            self._take_terminal()
             self._relay.resize()
             self._traffic.add(live.number, live.name, masters[0], self._traffic.out)
         else:

@@ -89,11 +89,9 @@ class Prober:
 
     async def _answer(self, id_: str, number: int, check: Check, timeout: float) -> None:
         """Carry out a check and send what it found."""
-        if check.kind == rules.HTTP and self._browser is None:
-            from vaggapy.supervise.probes.web import Browser  # with httpx, 100 ms, and not everybody checks by HTTP
-
-            self._browser = Browser()
         try:
+            if check.kind == rules.HTTP and self._browser is None:
+                await self._prepare_browser()
             async with asyncio.timeout(timeout):
                 outcome = await self._carry_out(check, timeout)
         except TimeoutError:
@@ -104,6 +102,12 @@ class Prober:
             del self._open[id_]
             detail = visible(outcome.detail)[:LONGEST_DETAIL]
             self._end.send((id_, number, outcome.passed, detail, outcome.value))
+
+    async def _prepare_browser(self) -> None:
+        """Load what checks by HTTP need, before the time of the first one begins, and without holding up others."""
+        browser = await asyncio.to_thread(_load_browser)
+        await browser.prepare()
+        self._browser = self._browser or browser
 
     async def _carry_out(self, check: Check, timeout: float) -> Outcome:
         match check.kind:
@@ -123,3 +127,10 @@ class Prober:
                 return await asyncio.to_thread(processes.none_runs, check.target, self._own)
             case other:
                 return Outcome(False, f"a check of the kind '{other}' is not for the prober")
+
+
+def _load_browser() -> Browser:
+    """Return a new browser."""
+    from vaggapy.supervise.probes.web import Browser  # with httpx, 300 ms, and not everybody checks by HTTP
+
+    return Browser()

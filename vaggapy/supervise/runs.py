@@ -41,13 +41,13 @@ def ended(turn: RuledTurn, name: str, told: Told) -> None:
         turn.put(name, phase=WAITING, leaving=STAYS)
         gates.condition_over(turn, name, told)
         return
-    life = turn.note(name, last=told)
+    life = turn.note(name, last=told, ready=False, health="")
     failed = bool(told.code) or life.doomed
     turn.publish(name, EXIT_FAILED if failed else EXIT_SUCCESS)
     if turn.stop is not None:
         _over_in_stop(turn, name, told)
         return
-    if failed:
+    if failed and not life.doomed:  # then its health is what went wrong
         incident(turn, name, told)
     when = turn.rule(name).when
     if when is not None and when.interval:
@@ -183,7 +183,7 @@ def conclude(turn: RuledTurn, name: str, told: Told | ChildUnmet) -> None:
     failed = bool(told.code)
     turn.put(name, phase=DORMANT if rule.dormant else DONE, leaving=STAYS)
     turn.note(name, outcome=FAILED if failed else COMPLETED)
-    if failed and turn.stop is None:
+    if failed and turn.stop is None and not turn.life(name).doomed:
         incident(turn, name, told)
     if turn.stop is not None:
         turn.tell(replace(told, cause=REQUESTED))
@@ -197,7 +197,8 @@ def conclude(turn: RuledTurn, name: str, told: Told | ChildUnmet) -> None:
         turn.noted = turn.noted or told
     else:
         turn.begin_stop(told.code, replace(told, cause=FIRST), TERM)
-    turn.publish(name, STOPPING)
+    if turn.life(name).runs:
+        turn.publish(name, STOPPING)
     turn.publish(name, STOPPED)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 
 import httpx
 
@@ -19,6 +20,8 @@ from vaggapy.supervise.probes.outcome import Outcome
 LONGEST_REQUEST = 5.0
 """Seconds for all of one request."""
 LONGEST_SHOWN = 80
+NOWHERE = "/dev/null/nowhere"
+"""A socket that cannot be."""
 
 
 class Browser:
@@ -27,6 +30,12 @@ class Browser:
     def __init__(self) -> None:
         """Load nothing yet."""
         self._clients: dict[tuple[bool, bool], httpx.AsyncClient] = {}
+
+    async def prepare(self) -> None:
+        """Have httpx load what it loads at its first connection, which would take the time of the first check."""
+        with suppress(httpx.HTTPError, OSError):
+            async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=NOWHERE), trust_env=False) as client:
+                await client.get("http://localhost/")
 
     async def answers(self, target: str, status: int, timeout: float) -> Outcome:
         """Tell whether a GET of the URL `target` gets this status within `timeout` seconds."""

@@ -1,0 +1,51 @@
+"""Restarts on a terminal: each run gets one of its own, and the keys go to the present one."""
+
+from __future__ import annotations
+
+from integration.runs import Project, descendants, supervise
+from integration.terminals import CTRL_C, Terminal, unchanged
+
+
+def test_the_keys_go_to_the_present_run_of_a_child_that_owns_the_terminal(project: Project) -> None:
+    run = "echo x >> runs; echo ask $(wc -l < runs); read line; echo got $line from $(tty); exit $(wc -l < runs)"
+    shell = {"run": run, "restart": {"limit": "unlimited", "min-wait": "10ms", "no-restart-on": [3]}}
+    project.write(supervise("up", {"shell": shell}))
+    with Terminal(project) as terminal, unchanged(terminal):
+        terminal.run("up")
+        for number, word in enumerate(("one", "two", "three"), 1):
+            terminal.wait_for(f"ask {number}")
+            terminal.enter(word, f"got {word} from /dev/pts/0")
+        assert terminal.end() == 3
+
+
+def test_ctrl_c_during_a_wait_for_a_restart_ends_the_run(project: Project) -> None:
+    shell = {"run": "echo ended; exit 1", "restart": {"limit": "unlimited", "min-wait": "30s"}}
+    project.write(supervise("up", {"shell": shell}))
+    with Terminal(project) as terminal, unchanged(terminal):
+        terminal.run("up")
+        terminal.wait_for("restarts in")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130
+
+
+def test_ctrl_c_while_the_only_child_waits_to_start_ends_the_run(project: Project) -> None:
+    late = {"run": "echo late", "depends": [{"path": "never", "timeout": "60s"}]}
+    project.write(supervise("up", {"late": late}))
+    with Terminal(project) as terminal, unchanged(terminal):
+        terminal.run("up")
+        terminal.until(lambda: len(descendants(terminal.pid)) >= 2, "the spawner and the prober")
+        terminal.wait_for("waits for")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130
+
+
+def test_restarted_children_beside_each_other_keep_their_prefixes_and_terminals(project: Project) -> None:
+    rows = "$(stty size < /dev/stderr | cut -d' ' -f1)"
+    run = f"test -t 1 && echo x >> runs; echo run $(wc -l < runs) of {rows} rows; exit 1"
+    web = {"run": run, "restart": {"limit": 2, "min-wait": "10ms"}}
+    project.write(supervise("up", {"web": web, "stays": "exec sleep 60"}))
+    with Terminal(project, rows=30) as terminal, unchanged(terminal):
+        terminal.run("up")
+        for number in (1, 2, 3):
+            terminal.wait_for(f"run {number} of 30 rows")
+        assert terminal.end() == 1
