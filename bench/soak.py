@@ -1,6 +1,6 @@
 """Let the policy live through random lives with random rules, and check after every step what it promises.
 
-The lives and the promises are those of the tests (`tests/supervise/rules_lives.py`), taken from the checkout; the
+The lives and the promises are those of the tests (`tests/supervise/rules_promises.py`), taken from the checkout; the
 policy is the one that is installed. Every life has a seed of its own, so that one can be lived again alone.
 """
 
@@ -24,7 +24,7 @@ def soak(steps: int, seed: int) -> int:
     """Live for so many steps and print how it went; return an exit code, 1 when a promise was broken."""
     # After the installed packages: of the checkout only the tests are taken.
     sys.path.append(str(Path(__file__).resolve().parents[1]))
-    from tests.supervise.rules_lives import Life, live
+    from tests.supervise.rules_lives import live
 
     codes: Counter[int | None] = Counter()
     longest = done = lives = 0
@@ -32,18 +32,17 @@ def soak(steps: int, seed: int) -> int:
     for number in itertools.count(seed):
         if done >= steps:
             break
-        life: list[Life] = []
         try:
-            life.append(live(numbers(number)))
+            life = live(numbers(number))
         except Exception:
             print(f"a promise was broken in the life with seed {number}:", file=sys.stderr)
             traceback.print_exc()
             print(f"live it again: script/bench --soak --steps 1 --seed {number}", file=sys.stderr)
             return 1
         lives += 1
-        done += life[0].steps
-        longest = max(longest, life[0].steps)
-        codes[life[0].finished] += 1
+        done += life.steps
+        longest = max(longest, life.steps)
+        codes[life.finished] += 1
     seconds = time.monotonic() - began
     common = ", ".join(f"{code} in {count}" for code, count in codes.most_common(SHOWN))
     print(f"{done} steps in {lives} lives, seed {seed}: no promise was broken")

@@ -6,7 +6,7 @@ import json
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -38,7 +38,7 @@ def count(project: Project, name: str) -> int:
     return project.read(name).count("\n")
 
 
-def group(children: dict[str, object], **keys: object) -> str:
+def group(children: Mapping[str, object], **keys: object) -> str:
     """Return the text of a command `up` that keeps going, with these children; a child is all of its keys.
 
     JSON is YAML, so any value will do. Keys of the group are written with `_` for `-`.
@@ -89,14 +89,14 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class _Page(BaseHTTPRequestHandler):
-    server: Server
-
     def do_GET(self) -> None:
         """Answer with the next status."""
-        with self.server.lock:
-            self.server.asked += 1
-            status = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
-        self.server.goes_on.wait(30)
+        server = self.server
+        assert isinstance(server, Server)
+        with server.lock:
+            server.asked += 1
+            status = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
+        server.goes_on.wait(30)
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -46,17 +46,6 @@ def test_one_that_does_not_end_is_killed_after_its_time() -> None:
     assert 0.25 < time.monotonic() - begun < 5
 
 
-def test_the_wait_for_its_end_can_be_cut_short() -> None:
-    companion = start_companion(deaf)
-    read, write = os.pipe()
-    os.write(write, b"x")
-    begun = time.monotonic()
-    companion.stop(30, read)
-    assert time.monotonic() - begun < 5
-    os.close(read)
-    os.close(write)
-
-
 def test_one_that_takes_nothing_more_is_as_good_as_gone() -> None:
     companion = start_companion(deaf)
     sent = sum(companion.send(("message", "x" * 1000)) for _ in range(2000))

@@ -76,12 +76,13 @@ def test_with_a_status_a_service_is_registered_at_once_and_each_change_is_told_a
     with catalog(consul.address, {"db": (service, 60.0)}) as running:
         for status in ("warning", "passing", "critical", "passing", "warning", "critical"):
             running.send("status", "db", status)
-            wait_until(lambda status=status: consul.status(own("db")) == status, status, 2)  # type: ignore[misc]
+            # The first one waits for the process to start, too.
+            wait_until(lambda status=status: consul.status(own("db")) == status, status)  # type: ignore[misc]
         assert consul.services()[own("db")]["EnableTagOverride"] is True
         running.send("status", "db", "gone")
-        wait_until(lambda: not consul.status(own("db")), "the end", 2)
+        wait_until(lambda: not consul.status(own("db")), "the end")
         running.send("status", "db", "passing")
-        wait_until(lambda: consul.status(own("db")) == "passing", "the next run", 2)
+        wait_until(lambda: consul.status(own("db")) == "passing", "the next run")
         running.finish()
     assert own("db") not in consul.services()
 
@@ -96,9 +97,9 @@ def test_a_status_is_refreshed_before_the_ttl_is_over(consul: ConsulServer, stat
         while time.monotonic() < end:
             assert consul.status(own("beat")) == status
         running.process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: consul.status(own("beat")) == "critical", "the end of the ttl", 3)
+        wait_until(lambda: consul.status(own("beat")) == "critical", "the end of the ttl")
         running.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: consul.status(own("beat")) == status, "the next time", 3)
+        wait_until(lambda: consul.status(own("beat")) == status, "the next time")
         running.finish()
 
 
@@ -107,7 +108,7 @@ def test_what_somebody_else_deregistered_comes_back(consul: ConsulServer) -> Non
         running.send("status", "web", "passing")
         wait_until(lambda: consul.status(own("web")), "the registration")
         consul.deregister(own("web"))
-        wait_until(lambda: consul.status(own("web")), "the next registration", 3)
+        wait_until(lambda: consul.status(own("web")), "the next registration")
         running.finish()
 
 
@@ -117,7 +118,7 @@ def test_the_end_of_the_supervisor_deregisters_everything_at_once(consul: Consul
         for name in names:
             running.send("status", name, "passing")
         wait_until(lambda: {own(name) for name in names} <= set(consul.services()), "the registrations")
-        running.finish(2)
+        running.finish()
     assert not {own(name) for name in names} & set(consul.services())
 
 

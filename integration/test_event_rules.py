@@ -167,18 +167,19 @@ def test_E6_the_time_to_wait_ends_no_run(project: Project) -> None:
 
 
 def test_E7_a_child_that_is_skipped_has_stopped(project: Project) -> None:
-    """supervision 9.5: who waits for its end, or for the end of its time, starts."""
+    """supervision 9.5, 12.6: who waits for its end, or for the end of its time, starts."""
     skipped = {"run": "echo ran", "when": at("calm", "exit-failed", timeout="100ms"), "once": True}
     children = {
         "calm": CALM,
         "skipped": skipped,
         "after": {"run": "echo x >> after", "when": at("skipped", "stopped")},
+        "before": {"run": "echo x >> before", "when": at("skipped", "stopping")},
         "late": {"run": "echo x >> late; touch go", "when": at("skipped", "timer-expired")},
     }
     project.write(supervise("up", children, mode=KEEP))
     result = run(project, "up")
     assert result.code == 0, result.err
-    assert project.has("after", "late")
+    assert project.has("after", "before", "late")
     assert result.out == ""
 
 
@@ -299,7 +300,7 @@ def test_E13_E14_a_run_that_takes_longer_than_its_timeout_is_killed_each_time(pr
         time.sleep(0.01)
     process.finish()
     assert not alive(seen)
-    assert [record["code"] for record in told(project, "exit", "task", cause="aside")] == [137] * 6
+    assert [code for code, _ in causes(project, "task")] == [137] * 6
     assert len(told(project, "took-too-long", "task")) == 6
     assert project.read("began").count("x") <= 6
     assert not project.has("ended")

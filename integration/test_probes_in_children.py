@@ -38,6 +38,13 @@ def probers(run: Running) -> list[int]:
     return found
 
 
+def leads_a_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
 def ignores(pid: int, number: int) -> bool:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     mask = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
@@ -222,6 +229,21 @@ def test_the_prober_of_an_isolated_run_is_in_its_network(project: Project) -> No
     result = project.run("up")
     assert result.code == 0, result.err
     assert "late" in result.out
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_x11_a_prober_that_is_stuck_dies_with_the_supervisor(project: Project, isolated: bool) -> None:
+    """The kernel sees to it, also in a network of the run's own."""
+    late = {"run": "true", "depends": [{"path": "never", "timeout": "60s"}]}
+    project.write(supervise("up", {"late": late}, isolate_network=isolated))
+    run = project.start("up")
+    wait_until(lambda: sum(map(leads_a_group, run._children(run.pid))) == 2, "the spawner and the prober")
+    if isolated:
+        wait_until(lambda: len(run.spawners()) == 2, "the prober in the namespace of the run")
+    for pid in run._children(run.pid):
+        os.kill(pid, signal.SIGSTOP)
+    run.signal(signal.SIGKILL)
+    run.finish()  # The census looks for survivors.
 
 
 def test_a_run_without_rules_starts_no_process_beside_its_children(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 
 import pytest
 
@@ -20,7 +21,7 @@ def late() -> dict[str, object]:
     return {"run": "echo late runs; touch end", "when": {"source": "web", "once": "healthy"}}
 
 
-def up(project: Project, web: dict[str, object], **keys: object) -> None:
+def up(project: Project, web: Mapping[str, object], **keys: object) -> None:
     project.write(supervise("up", {"web": web, "late": late()}, **{"mode": "keep-going", **keys}))
 
 

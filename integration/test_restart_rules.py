@@ -472,3 +472,80 @@ def test_S5_50_children_that_crash_without_any_wait_can_be_stopped(project: Proj
     assert time.monotonic() - asked < 3
     assert not alive(everybody)
     assert "still alive" not in result.err
+
+
+# --- starts that fail -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "named"),
+    [
+        ({"run": ["/no/such/program"]}, 127, "/no/such/program"),
+        ({"run": ["./plain"]}, 126, "./plain"),
+        ({"run": "true", "work-dir": "nowhere"}, 127, "nowhere"),
+    ],
+)
+def test_S1_a_start_that_fails_is_tried_again_with_waits_and_says_why(
+    project: Project, keys: dict[str, object], code: int, named: str
+) -> None:
+    """supervision 1.3, 7.6: as a run of no time; ContainerPilot tries thousands of times a second."""
+    (project.directory / "plain").write_text("no program\n")
+    project.write(supervise("up", {"a": {**keys, "restart": restart(2, "100ms", "1s")}, "b": STAY}))
+    result = run(project, "up")
+    assert result.code == code
+    failed = [record for record in told(project, "exit", "a")]
+    assert [record["code"] for record in failed] == [code] * 3
+    assert [record["wait"] for record in told(project, "restart", "a")] == [0.1, 0.2]
+    assert result.err.count(named) >= 3
+    assert "Traceback" not in result.err
+    assert time_of(project, "finish") - float(str(failed[0]["time"])) >= 0.3
+
+
+def test_S1_the_program_may_come_between_two_tries(project: Project) -> None:
+    """supervision 7.6: waits of .1 .2 .4 s and so on; the third try finds it, and its readiness and health work."""
+    a = {"run": ["./late.sh"], "restart": restart(20, "100ms", "400ms", **{"no-restart-on": [0]}), "ready": {"fd": 5}}
+    after = {"run": "touch go", "when": {"source": "a", "once": "healthy"}, "once": True}
+    project.write(supervise("up", {"a": a, "after": after}))
+    process = begin(project, "up")
+    wait_for(project, 2, "restart", "a")
+    program = project.directory / "late.sh.new"
+    program.write_text("#!/bin/sh\necho >&5\nuntil test -e go; do sleep 0.01; done\n")
+    program.chmod(0o755)
+    program.rename(project.directory / "late.sh")
+    result = process.finish()
+    assert result.code == 0, result.err
+    assert project.has("go")
+
+
+def test_S2_a_start_that_fails_for_good_leaves_nobody_behind(project: Project) -> None:
+    """supervision 1.4, 7.6: those that run, wait for a restart, or wait for an event."""
+    children = {
+        "a": {"run": COUNT + "exit 1", "restart": restart("unlimited", "20s", "20s")},
+        "b": "touch b.ready; setsid sleep 62 & exec sleep 62",
+        "c": {"run": "touch c.ran", "when": {"source": "b", "once": "exit-success"}},
+        "d": {"run": ["/no/such/program"], "depends": [{"path": "b.ready", "poll": "20ms"}, {"path": "runs"}]},
+    }
+    project.write(supervise("up", children))
+    result = run(project, "up")
+    assert result.code == 127
+    assert result.seconds < 10
+    assert "/no/such/program" in result.err
+    assert not project.has("c.ran")
+
+
+def test_S1_a_coprocess_and_a_hook_that_cannot_be_started_stop_nobody(project: Project) -> None:
+    """supervision 8.2, 12.3: the stop does not wait for what never was."""
+    children = {
+        "a": {"run": "until test -e go; do sleep 0.01; done"},
+        "c": {"run": ["/no/such/co"], "role": "coprocess"},
+        "h": {"run": ["/no/such/hook"], "when": {"source": "a", "once": "stopping"}},
+        "i": {"run": ["/no/such/hook"], "when": {"source": "global", "once": "shutdown"}},
+    }
+    project.write(supervise("up", children, hook_window="60s"))
+    process = begin(project, "up")
+    wait_for(project, 1, "exit", "c")
+    process.signal(signal.SIGTERM)
+    result = process.finish()
+    assert result.code == 143
+    assert time_of(project, "finish") - time_of(project, "signal") < LATE
+    assert "Traceback" not in result.err

@@ -34,7 +34,7 @@ def test_ctrl_c_while_the_only_child_waits_to_start_ends_the_run(project: Projec
     with Terminal(project) as terminal, unchanged(terminal):
         terminal.run("up")
         terminal.until(lambda: len(descendants(terminal.pid)) >= 2, "the spawner and the prober")
-        terminal.wait_for("waits for")
+        terminal.wait_for("waits")
         terminal.type(CTRL_C)
         assert terminal.end() == 130
 

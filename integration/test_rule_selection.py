@@ -64,6 +64,14 @@ def test_d14_a_child_that_waits_for_a_family_without_members_starts(project: Pro
     assert (result.code, result.out) == (0, "last\n")
 
 
+def test_d14_a_family_without_members_is_complete_at_once_also_alone(project: Project) -> None:
+    node = {**NODES, "for_each": {"range": "0..0", "as": "NODE"}}
+    project.write(supervise("none", {"node": node}) + supervise("up", {"web": ONCE}, prerequisites=["none"]))
+    assert project.run("none").code == 0
+    result = project.run("up")
+    assert (result.code, result.out) == (0, "web\n")
+
+
 def test_c20_what_is_left_out_is_not_awaited_and_one_warning_says_so(project: Project) -> None:
     web = {"run": SAYS, "once": True, "depends": [{"process_exited": "migrate"}]}
     drain = {"run": SAYS, "when": {"source": "web", "once": "stopping"}}

@@ -100,6 +100,7 @@ PURE = [
     "supervise.events",
     "supervise.policy",
     "supervise.lines",
+    "supervise.matching",
     "supervise.probes.document",
     "supervise.probes.outcome",
     "supervise.messages",
@@ -115,6 +116,7 @@ PURE = [
     "volumes",
     "cli.argv",
     "cli.complete",
+    "cli.dump_rules",
     "cli.listing",
     "cli.options",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from vaggapy.config.bind import bind
 from vaggapy.config.load import find, read_project
 from vaggapy.config.tree import parse
@@ -40,9 +42,6 @@ def test_a_child_with_a_wrong_tag_is_not_called_unknown_too() -> None:
     text = FILE.replace("web: !Command", "web: !Comand") + (
         "      api: !Command {container: box, run: x, depends: [{started: web}]}\n"
     )
-    try:
+    with pytest.raises(ConfigError) as caught:
         bind(parse(text, "v.yaml"), "/p", "v.yaml")
-    except ConfigError as error:
-        assert [problem.name for problem in error.problems] == ["unknown-tag"]
-    else:
-        raise AssertionError
+    assert [problem.name for problem in caught.value.problems] == ["unknown-tag"]

@@ -1,346 +1,42 @@
-"""Random lives of runs with rules, and a second account of what must hold in each: for properties and for the soak.
+"""Random lives of runs with rules, for properties and for the soak; what must hold in them is in `rules_promises`.
 
-A life is decided by a stream of numbers, so hypothesis and plain seeded randomness drive the same code. `Life` keeps
-who is alive, which timers and probes are open and why the run stops, from the actions and reports alone, and asserts
-with each step what the policy promises. Nothing here needs pytest: the soak of `bench/` uses it too.
+A life is decided by a stream of numbers, so hypothesis and plain seeded randomness drive the same code.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
-from tests.supervise.rules_random import Setup, setup
-from vaggapy.config.model import KEEP_GOING
-from vaggapy.config.rules import EXEC, ON_FAIL_RESTART, SHUTDOWN, STOPPED, STOPPING, UNLIMITED, Rule
+from tests.supervise.rules_promises import PLAIN, Life
+from tests.supervise.rules_random import setup
 from vaggapy.supervise.events import (
     CONT,
-    FIRST,
     HUP,
     INT,
-    NOTED,
     PIPE,
     QUIT,
     READY,
-    RESTARTS,
     TERM,
     TSTP,
-    Abandon,
-    Action,
-    Advertise,
     Became,
     Begin,
-    CancelTimer,
-    CheckFailed,
-    ChildEnded,
-    ChildNotStarted,
-    ChildUnmet,
     Event,
     Exited,
-    Finish,
-    Kill,
     Matched,
-    NeverStarted,
-    Probe,
     Probed,
-    Report,
-    Resume,
-    SetTimer,
-    Signal,
     Signalled,
-    SignalReceived,
-    Spawn,
-    SpawnerEnded,
     SpawnerLost,
     SpawnFailed,
     Started,
-    Suspend,
-    SuspendSelf,
     TimerFired,
     Watched,
 )
-from vaggapy.supervise.policy import initial, step, wanted_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vaggapy.supervise.events import Told
-    from vaggapy.supervise.state import State
-
-CODE_OF = {INT: 130, QUIT: 131, TERM: 143, HUP: 129, PIPE: 141}
-INSISTENT = (INT, QUIT, TERM)
-HOOKS = (STOPPING, STOPPED, SHUTDOWN)
-MARGIN = 1e-6
-PLAIN = Rule()
 ENOUGH = 5000
 """More steps than this at the end of a life, when the world answers everything, are a run that never ends."""
-
-
-class Run:
-    """What is known of the latest incarnation of a child."""
-
-    def __init__(self, incarnation: int, spawned: float, condition: bool) -> None:
-        self.incarnation = incarnation
-        self.spawned = spawned
-        self.condition = condition
-        self.since: float | None = None
-        self.signals: dict[int, float] = {}
-        self.killed = False
-        self.asleep = False
-
-
-class Life:
-    """One run. `feed` gives an event to the policy and checks what follows; `finished` is the code at the end."""
-
-    def __init__(self, given: Setup) -> None:
-        self.given = given
-        self.rules = given.rules.children
-        self.state = initial(given.mode, given.names, given.grace, given.rules)
-        self.wanted = [
-            (name, text) for name, texts in wanted_lines(given.rules).items() for text in texts if name in given.names
-        ]
-        self.now = 0.0
-        self.steps = 0
-        self.recent: deque[Event] = deque(maxlen=8)
-        self.begun = False
-        self.alive: dict[str, Run] = {}
-        self.incarnations = dict.fromkeys(given.names, 0)
-        self.runs = dict.fromkeys(given.names, 0)
-        self.timers: dict[str, float] = {}
-        self.probes: dict[str, tuple[int, Probe]] = {}
-        self.probed: dict[str, int] = {}
-        self.services: dict[str, str] = {}
-        self.asked = 0
-        self.lost = False
-        self.code: int | None = None
-        self.noted: int | None = None
-        self.stopped_at: float | None = None
-        self.finished: int | None = None
-
-    def over(self) -> bool:
-        return self.finished is not None
-
-    # --- feeding ---
-
-    def feed(self, event: Event) -> None:
-        """Give an event that fits, or `Begin`, a signal and the like, which always do."""
-        self.steps += 1
-        self.recent.append(event)
-        self.now = event.now
-        before = self.state
-        self._note(event)
-        self.state, actions = step(before, event)
-        self._stop_began(before, actions)
-        for position, action in enumerate(actions):
-            assert self.finished is None, f"{action} follows Finish at {position}"
-            self._carry_out(action, before.stop is not None, event)
-        self._check()
-
-    def feed_stray(self, event: Event) -> None:
-        """Give an event that does not fit; it must change nothing."""
-        self.steps += 1
-        before = self.state
-        self.state, actions = step(before, event)
-        assert self.state is before, f"stray {event} changed the state"
-        assert actions == (), f"stray {event} had an effect: {actions}"
-
-    def _note(self, event: Event) -> None:
-        match event:
-            case Begin():
-                self.begun = True
-            case Started(now, name):
-                self.alive[name].since = now
-            case Exited(_, name) | SpawnFailed(_, name):
-                del self.alive[name]
-            case Signalled(_, signal):
-                self.asked += signal in INSISTENT
-            case TimerFired(_, id):
-                del self.timers[id]
-            case Probed(_, id):
-                del self.probes[id]
-            case SpawnerLost():
-                self.lost = True
-                for name in [name for name, run in self.alive.items() if run.since is None]:
-                    del self.alive[name]
-            case _:
-                pass
-
-    # --- what the policy may do ---
-
-    def _carry_out(self, action: Action, stopping: bool, event: Event) -> None:
-        match action:
-            case Spawn():
-                self._spawned(action, stopping)
-            case Signal(name, signal):
-                self._signalled(name, signal, event)
-            case Kill(name):
-                run = self.alive.get(name)
-                assert run is not None, f"kill of {name}, which is dead"
-                assert not run.killed, f"{name} is killed twice"
-                assert self._may_kill(name, run), f"{name} is killed without a reason"
-                run.killed = True
-            case Suspend(name) | Resume(name):
-                run = self.alive.get(name)
-                assert run is not None and run.since is not None, f"{action} of one that does not run"
-                run.asleep = isinstance(action, Suspend)
-            case SuspendSelf():
-                assert isinstance(event, Signalled) and event.signal == TSTP
-            case SetTimer(id, at):
-                assert at >= self.now - MARGIN or at >= 0
-                self.timers[id] = at
-            case CancelTimer(id):
-                assert id in self.timers, f"{id} is cancelled, but not set"
-                del self.timers[id]
-            case Probe() | Abandon():
-                self._looked(action, stopping)
-            case Advertise(name, status):
-                assert self.rules[name].service is not None
-                self.services[name] = status
-            case Report(record):
-                self._told(record, stopping)
-            case Finish(code):
-                self._finish(code)
-
-    def _spawned(self, action: Spawn, stopping: bool) -> None:
-        name = action.name
-        rule = self.rules.get(name, PLAIN)
-        assert self.begun and not self.lost, "a start before the beginning, or without a spawner"
-        assert name not in self.alive, f"two of {name}"
-        assert action.incarnation > self.incarnations[name]
-        assert not action.condition or rule.condition is not None
-        if stopping:
-            hook = rule.when is not None and rule.when.event in HOOKS
-            assert hook, f"{name} is no hook and starts while the run stops"
-            assert self.asked < 2, f"{name} starts though the user insists"
-        self.incarnations[name] = action.incarnation
-        self.alive[name] = Run(action.incarnation, self.now, action.condition)
-        if not action.condition:
-            self.runs[name] += 1
-            when = rule.when
-            periodic = when is not None and when.interval and rule.restart == PLAIN.restart
-            triggered = when is not None and when.each
-            counted = not rule.dormant and not triggered and not periodic and rule.restart.limit != UNLIMITED
-            assert not counted or self.runs[name] <= rule.restart.limit + 1, f"{name} runs too often"
-
-    def _signalled(self, name: str, signal: int, event: Event) -> None:
-        run = self.alive.get(name)
-        assert run is not None and run.since is not None, f"signal to {name}, which does not run"
-        # The user's first one is passed on always.
-        assert signal not in run.signals or isinstance(event, Signalled), f"{name} gets {signal} twice"
-        assert not run.killed, f"{name} gets {signal} after the kill"
-        checks = self._checks(name)
-        assert self.state.stop is not None or any(what == ON_FAIL_RESTART for what in checks), f"signal to {name}"
-        run.signals[signal] = self.now
-
-    def _checks(self, name: str) -> list[str]:
-        rule = self.rules.get(name, PLAIN)
-        repeated = (*rule.watches, rule.health) if rule.health else rule.watches
-        return [check.on_fail for check in repeated] + ([rule.ready.on_fail] if rule.ready else [])
-
-    def _may_kill(self, name: str, run: Run) -> bool:
-        """Tell whether there is any reason for a kill; each is bounded from below in time."""
-        rule = self.rules.get(name, PLAIN)
-        now = self.now + MARGIN
-        grace = rule.stop.timeout if rule.stop.timeout >= 0 else self.given.grace
-        stopping = self.state.stop is not None
-        if stopping and self.asked >= 2:
-            return True
-        if self.stopped_at is not None and now >= self.stopped_at + grace:
-            return True
-        if rule.stop.timeout == 0 and (stopping or ON_FAIL_RESTART in self._checks(name)):
-            return True
-        if run.signals and now >= min(run.signals.values()) + grace:
-            return True
-        if run.since is not None:
-            longest = rule.timeout or (rule.when.interval if rule.when else 0.0)
-            if longest and not run.condition and now >= run.since + longest:
-                return True
-        return rule.when is not None and rule.when.event in HOOKS and now >= run.spawned + self._window(rule)
-
-    def _window(self, rule: Rule) -> float:
-        assert rule.when is not None
-        source = self.given.rules.families.get(rule.when.source, (rule.when.source,))
-        of = self.rules.get(source[0] if source else "", PLAIN).stop.hook_timeout
-        return of if of >= 0 else self.given.rules.hook_window
-
-    def _looked(self, action: Probe | Abandon, stopping: bool) -> None:
-        if isinstance(action, Abandon):
-            assert action.id in self.probes, f"{action.id} is abandoned, but not open"
-            del self.probes[action.id]
-            return
-        assert action.id not in self.probes, f"two probes of {action.id}"
-        assert action.number > self.probed.get(action.id, 0)
-        assert not stopping, "a probe while the run stops"
-        assert action.timeout > 0
-        if action.check.kind == EXEC:
-            run = self.alive.get(action.child)
-            assert run is not None and run.since is not None and not run.condition
-        self.probes[action.id] = (action.number, action)
-        self.probed[action.id] = action.number
-
-    def _told(self, record: Told, stopping: bool) -> None:
-        if isinstance(record, ChildEnded | ChildNotStarted | ChildUnmet):
-            if stopping:
-                assert record.cause not in (FIRST, NOTED, RESTARTS), f"requested, but told as {record.cause}"
-            elif record.cause == NOTED and self.noted is None:
-                assert self.given.mode == KEEP_GOING
-                self.noted = record.code
-
-    # --- the stop and the end ---
-
-    def _stop_began(self, before: State, actions: tuple[Action, ...]) -> None:
-        """Work out the code of the run when its stop begins, from what happened and from what is told of it."""
-        if before.stop is not None or self.state.stop is None:
-            return
-        self.stopped_at = self.now
-        found = [code for action in actions if isinstance(action, Report) for code in reason(action.record)]
-        assert len(found) <= 1, f"more than one reason to stop: {actions}"
-        self.code = found[0] if found else None
-
-    def _finish(self, code: int) -> None:
-        assert not self.alive, "finished while some are alive"
-        expected = self.code
-        if expected is None:
-            expected = self.noted or (0 if self.given.names else 127)
-        assert code == expected, f"finished with {code} instead of {expected}"
-        assert not self.timers, f"timers outlive the run: {sorted(self.timers)}"
-        assert not self.probes, f"probes outlive the run: {sorted(self.probes)}"
-        forgotten = [name for name, status in self.services.items() if status != "gone"]
-        assert not forgotten, f"still in the catalog: {forgotten}"
-        self.finished = code
-
-    def _check(self) -> None:
-        assert len(self.timers) <= 4 + 10 * len(self.given.names), "timers accumulate"
-        if self.finished is not None:
-            return
-        for name, run in self.alive.items():
-            if run.since is not None:
-                assert run.asleep == self.state.suspended, f"{name} is not as suspended as the run"
-        if self.begun and not self.alive and not self.timers and not self.probes:
-            assert self.state.stop is None, "a stop that nothing will end"
-            assert self.given.outside, "nothing will ever happen again"
-
-
-def reason(record: Told) -> list[int]:
-    """Return the code of the run if this is told of the reason of its stop."""
-    match record:
-        case ChildEnded() | ChildNotStarted():
-            return [record.code] if record.cause == FIRST else []
-        case ChildUnmet():
-            return [record.code] if record.cause == FIRST and not record.skipped else []
-        case CheckFailed():
-            return [125] if record.action == "shutdown" else []
-        case NeverStarted():
-            return [125]
-        case SignalReceived():
-            return [CODE_OF[record.signal]] if record.signal in CODE_OF and not record.stopping else []
-        case SpawnerEnded():
-            return [124] if not record.stopping else []
-        case _:
-            return []
-
-
-# --- what happens -------------------------------------------------------------------------------------------
 
 
 def happen(life: Life, draw: Iterator[int]) -> None:

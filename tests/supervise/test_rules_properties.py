@@ -79,7 +79,7 @@ def test_rules_that_say_nothing_change_nothing_in_1000_random_lives() -> None:
 
 @pytest.mark.parametrize("part", range(4))
 def test_the_promises_hold_with_random_rules(part: int) -> None:
-    """S13, H4, H5, R8, R9, G4, X4 and more: see `rules_lives.Life`."""
+    """S13, H4, H5, R8, R9, G4, X4 and more: see `rules_promises.Life`."""
     codes = {live(numbers(seed)).finished for seed in range(part * 250, part * 250 + 250)}
 
     assert codes >= {0, 1, 125}

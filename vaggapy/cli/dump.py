@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from vaggapy.cli.argv import Options
     from vaggapy.config.model import Project
+    from vaggapy.config.rules import Rules
     from vaggapy.plan import Plan
 
-OWN = ("name", "mark", "container_mark", "digest", "formula", "host")
+OWN = ("name", "mark", "container_mark", "digest", "formula", "host", "rules")
 """Fields that are no keys of vagga.yaml."""
 NAMES = {"tcp_socket": "pass-tcp-socket", "transient": "write-mode", "external_user_id": "external-user-id"}
 TAGS: dict[type[Record], str] = {ContainerRoot: "!Container"}
@@ -68,7 +69,20 @@ def _command(command: Command | Supervise) -> dict[str, object]:
     shown: dict[str, object] = {"tag": _tag(command), "from": command.mark.file, **_keys(command)}
     if isinstance(command, Supervise):
         shown["children"] = {child.name: {"tag": "!Command", **_keys(child)} for child in command.children}
+        if command.rules is not None:
+            _add_rules(shown, command.rules)
     return shown
+
+
+def _add_rules(shown: dict[str, object], rules: Rules) -> None:
+    """Put the keys of rules between those of a `!Supervise` and its children."""
+    from vaggapy.cli import dump_rules  # only with rules
+
+    shown.update(dump_rules.of_group(rules))
+    children = shown["children"]
+    assert isinstance(children, dict)
+    for name, rule in rules.children.items():
+        children[name].update(dump_rules.of_child(rule))
 
 
 def _keys(record: Record) -> dict[str, object]:

@@ -53,6 +53,8 @@ def execute(
 
             watching.check(plan, err)
         for stage in plan.stages:
+            if not stage.children and stage.rules is not None:
+                continue  # a `for-each` without values is complete before it begins
             code = _run_stage(stage, spawner, signals, (out, err), status, colour)
             if code:
                 for name in stage.fills:

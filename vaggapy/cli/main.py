@@ -232,8 +232,9 @@ def _run_command(invocation: Invocation, show: Show | None = None) -> int:
             lambda each: asked.variables if each.name == alone else _without_words(each),
             look,
         )
-        _complain(*(f"vagga: warning: {warning}" for warning in planned.warnings))
-        if not planned.stages[-1].children:
+        last = planned.stages[-1]
+        if not last.children and not (last.rules and last.rules.families):
+            _warn(planned)
             raise CommandError(
                 f"no children of {commands[-1].name} match the conditions",
                 "look at --only and --exclude; `vagga CMD --help` lists the children with their tags",
@@ -282,6 +283,7 @@ def _run(options: Options, make_plan: Callable[[Project, Host], Plan | None], sh
         planned = make_plan(project, caller)
         if planned is None:
             return ExitCode.OK
+        _warn(planned)
         if spawner is None:
             from vaggapy.cli.dump import dump_plan  # not when it is run
 
@@ -445,9 +447,9 @@ def _check_owner(caller: Host, project: Project, options: Options) -> None:
             _complain(f"{what} (what is made there will be yours; --ignore-owner-check hides this) [foreign-project]")
 
 
-def _warn(project: Project) -> None:
-    """Tell which mixins are left out."""
-    for problem in project.warnings:
+def _warn(of: Project | Plan) -> None:
+    """Tell which mixins, or which children, are left out, and what else is doubtful."""
+    for problem in of.warnings:
         _complain(f"vagga: warning: {problem}")
 
 

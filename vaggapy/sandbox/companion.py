@@ -50,17 +50,13 @@ class Companion:
             return None
         return received[0] if received is not None else None
 
-    def stop(self, seconds: float, *impatient: int) -> None:
-        """Close the channel, wait at most `seconds` for the end, then kill it, and reap it. Once is enough.
-
-        A descriptor of `impatient` that is or becomes readable ends the wait.
-        """
+    def stop(self, seconds: float) -> None:
+        """Close the channel, wait at most `seconds` for the end, then kill it, and reap it. Once is enough."""
         if self.pidfd < 0:
             return
         self.channel.close()
         watch = select.poll()
-        for fd in (self.pidfd, *impatient):
-            watch.register(fd, select.POLLIN)
+        watch.register(self.pidfd, select.POLLIN)
         watch.poll(seconds * 1000)
         try:
             _signal.pidfd_send_signal(self.pidfd, SIGKILL)

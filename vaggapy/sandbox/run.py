@@ -231,8 +231,7 @@ def start_companion(main: Callable[[Channel], None], enter: int | None = None) -
 def _become_companion(end: Channel, supervisor: int, enter: int | None) -> None:
     """Let go, after a fork, of everything that is the supervisor's."""
     _leave_the_supervisor(supervisor)
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 0)
+    os.dup2(os.open("/dev/null", os.O_RDWR), 0)
     if enter is not None:
         spawner = os.pidfd_open(enter)
         linux.setns(spawner, linux.CLONE_NEWUSER)

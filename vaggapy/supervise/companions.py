@@ -211,7 +211,8 @@ class Companions:
     # --- the prober -------------------------------------------------------------------------------------------
 
     def _start_prober(self) -> Companion:
-        project = self._stage.children[0].launch.sandbox.project
+        children = self._stage.children
+        project = children[0].launch.sandbox.project if children else "/"
         own = os.getpid(), self._spawner.pid
 
         def main(end: Channel) -> None:
@@ -294,15 +295,12 @@ class Companions:
         remedy = "the children go on; services and watches of Consul come back with the next run"
         self._message(f"vagga: {one_line(what, remedy, 'consul-helper-ended')}\n")
 
-    def close(self, impatient: int) -> None:
-        """Let Consul forget the children, for at most `FAREWELL`, and end both processes.
-
-        A descriptor `impatient` that becomes readable cuts it short.
-        """
+    def close(self) -> None:
+        """Let Consul forget the children, for at most `FAREWELL`, whatever signals come, and end both processes."""
         if self._catalog is not None:
             self._watches.remove(self._catalog.fileno())
             self._catalog.send(("finish",))
-            self._catalog.stop(FAREWELL, impatient)
+            self._catalog.stop(FAREWELL)
             self._catalog = None
         for id_ in tuple(self._open):
             self._close_output(self._open.pop(id_))

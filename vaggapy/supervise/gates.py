@@ -20,7 +20,7 @@ from vaggapy.config.rules import (
 from vaggapy.errors import ExitCode
 from vaggapy.supervise import leaving, runs
 from vaggapy.supervise.events import ASIDE, ChildEnded, ChildSkipped, ChildUnmet, Met, NotSpawned, Waiting
-from vaggapy.supervise.life import FAILED, NO_RESTART, SKIPPED, describe, describe_when, members
+from vaggapy.supervise.life import FAILED, SKIPPED, describe, describe_when, members
 from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, WAITING
 
 TYPE_CHECKING = False
@@ -251,7 +251,7 @@ def due(turn: RuledTurn, kind: str, name: str) -> None:
 
 
 def tick(turn: RuledTurn, name: str, *, first: bool = False) -> None:
-    """The interval of a child is over: run it again, or complete it after its last run."""
+    """The interval of a child is over: run it again, unless its last run is under way."""
     rule, life, child = turn.rule(name), turn.life(name), turn.children[name]
     when = rule.when
     if when is None or child.phase == DONE:
@@ -260,12 +260,8 @@ def tick(turn: RuledTurn, name: str, *, first: bool = False) -> None:
     while following <= turn.now:  # after a long pause, one run and not many
         following += when.interval
     turn.note(name, tick=following)
-    limit = UNLIMITED if rule.restart == NO_RESTART else rule.restart.limit
-    started = life.runs + life.queued
-    if limit != UNLIMITED and started > limit:
-        turn.note(name, over=True)
-        if not child.alive:
-            runs.complete(turn, name)
+    limit = runs.ticks(rule)
+    if limit != UNLIMITED and life.runs + life.queued > limit:
         return
     turn.set_timer(f"interval {name}", following)
     if not child.alive:

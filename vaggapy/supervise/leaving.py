@@ -34,29 +34,32 @@ def begin(turn: RuledTurn) -> None:
     if not stop.signal or turn.begun is None:
         turn.stop = replace(stop, barren=True)
         turn.woken = False
-        _give_time(turn, [name for name in turn.living() if _mark_asked(turn, name)])
+        left = [name for name in turn.living() if turn.children[name].leaving != KILLED]
+        for name in left:
+            turn.put(name, leaving=ASKED)
+        _give_time(turn, left)
         return
     turn.publish(GLOBAL, SHUTDOWN)
-    for name, child in tuple(turn.children.items()):
-        life = turn.life(name)
-        if child.phase == BACKOFF:
-            turn.put(name, phase=DONE)
-            turn.note(name, outcome=FAILED if life.last is not None and life.last.code else COMPLETED)
-            turn.publish(name, STOPPING)
-            turn.publish(name, STOPPED)
-        elif child.leaving == ASKED:
-            if stop.signal not in life.asked:
-                _signal(turn, name, stop.signal)
-        elif child.alive and turn.is_hook(name):
-            give_window(turn, name)
-        elif child.alive and not turn.rule(name).coprocess:
-            _announce(turn, name)
+    for name in tuple(turn.children):
+        _prepare(turn, name, stop.signal)
     turn.woken = True
 
 
-def _mark_asked(turn: RuledTurn, name: str) -> bool:
-    turn.put(name, leaving=ASKED)
-    return True
+def _prepare(turn: RuledTurn, name: str, signal: int) -> None:
+    """Say what the stop means for one child that runs, or that was to run again."""
+    child, life = turn.children[name], turn.life(name)
+    if child.phase == BACKOFF:
+        turn.put(name, phase=DONE)
+        turn.note(name, outcome=FAILED if life.last is not None and life.last.code else COMPLETED)
+        turn.publish(name, STOPPING)
+        turn.publish(name, STOPPED)
+    elif child.leaving == ASKED:
+        if signal not in life.asked:
+            _signal(turn, name, signal)
+    elif child.alive and turn.is_hook(name):
+        give_window(turn, name)
+    elif child.alive and not turn.rule(name).coprocess:
+        _announce(turn, name)
 
 
 def _announce(turn: RuledTurn, name: str) -> None:

@@ -61,7 +61,7 @@ class Life(Record):
     `environ`: what `file-contains` found. `conditional`: the process is that of its condition.
     `asked`: signals that it got in this run. `doomed`: a check ends this run. `outcome`: "" while it may run again.
     `ready`, `health`, `checked_since`, `tallies`: of this run; `health` is "", healthy or unhealthy.
-    `tick`: when its interval is due. `over`: the last tick has passed. `fired`, `printed`: events and lines so far.
+    `tick`: when its interval is due. `fired`, `printed`: events and lines so far.
     `last`: how its last run ended.
     """
 
@@ -82,7 +82,6 @@ class Life(Record):
     checked_since: float = 0.0
     tallies: tuple[Tally, ...] = ()
     tick: float = 0.0
-    over: bool = False
     fired: frozenset[str] = frozenset()
     printed: frozenset[str] = frozenset()
     last: ChildEnded | ChildNotStarted | None = None

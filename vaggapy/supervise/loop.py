@@ -133,7 +133,7 @@ class Loop:
             if self._terminal is not None:
                 self._terminal.restore()
             if self._companions is not None:
-                self._companions.close(self._signals.fileno())
+                self._companions.close()
             self._watches.close()
 
     # --- turns ------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _may_live(turn: RuledTurn, name: str, alive: set[str]) -> bool:
     if child.phase not in (WAITING, IDLE):
         return False
     if when is not None and when.interval:
-        return not life.over
+        return True
     if when is None or (child.phase == WAITING and life.released):
         return _gate_may_open(turn, name, alive)
     if when.timeout and not life.released:

@@ -22,12 +22,12 @@ from vaggapy.supervise.events import (
     Restarting,
     TookTooLong,
 )
-from vaggapy.supervise.life import COMPLETED, FAILED, checks
+from vaggapy.supervise.life import COMPLETED, FAILED, NO_RESTART, checks, is_reactive
 from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, KILLED, STAYS, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vaggapy.config.rules import Restart
+    from vaggapy.config.rules import Restart, Rule
     from vaggapy.supervise.events import ChildNotStarted
     from vaggapy.supervise.ruled import RuledTurn
 
@@ -143,14 +143,22 @@ def due(turn: RuledTurn, kind: str, name: str) -> None:
 
 
 def _after_tick(turn: RuledTurn, name: str, told: Told) -> None:
-    """A run of an interval is over; the next tick starts another one."""
+    """A run of an interval is over; the next tick starts another one, unless that was the last."""
     life = turn.life(name)
+    limit = ticks(turn.rule(name))
+    if not life.queued and limit != UNLIMITED and life.runs > limit:
+        turn.cancel(f"interval {name}")
+        conclude(turn, name, told)
+        return
     turn.tell(replace(told, cause=ASIDE))
     turn.put(name, phase=IDLE, leaving=STAYS)
     if life.queued:
         turn.run(name)
-    elif life.over:
-        complete(turn, name)
+
+
+def ticks(rule: Rule) -> int:
+    """Return after how many more runs than one an interval is complete; without a `restart` it never is."""
+    return UNLIMITED if rule.restart == NO_RESTART else rule.restart.limit
 
 
 def _await_next(turn: RuledTurn, name: str, told: Told) -> None:
@@ -159,19 +167,6 @@ def _await_next(turn: RuledTurn, name: str, told: Told) -> None:
     turn.put(name, phase=IDLE, leaving=STAYS)
     if turn.life(name).queued:
         turn.run(name)
-
-
-def complete(turn: RuledTurn, name: str) -> None:
-    """The last run of an interval is over, and was told."""
-    last = turn.life(name).last
-    turn.cancel(f"interval {name}")
-    if last is not None and last.code and name in turn.state.essential:
-        conclude(turn, name, last)
-        return
-    turn.put(name, phase=DONE)
-    turn.note(name, outcome=FAILED if last is not None and last.code else COMPLETED)
-    turn.publish(name, STOPPING)
-    turn.publish(name, STOPPED)
 
 
 # --- the end of a child -----------------------------------------------------------------------------------------
@@ -189,7 +184,7 @@ def conclude(turn: RuledTurn, name: str, told: Told | ChildUnmet) -> None:
         turn.tell(replace(told, cause=REQUESTED))
     elif name not in turn.state.essential:
         turn.tell(replace(told, cause=ASIDE))
-    elif not failed and (rule.once or mode != STOP_ON_FAILURE):
+    elif not failed and (rule.once or is_reactive(rule) or mode != STOP_ON_FAILURE):
         turn.tell(replace(told, cause=SUCCESS))
     elif mode == KEEP_GOING:
         told = replace(told, cause=NOTED)
