@@ -54,6 +54,12 @@ def wait_for(project: Project, count: int, event: str, name: str = "", **fields:
     wait_until(lambda: len(told(project, event, name, **fields)) >= count, f"{count} x {event} {name} {fields or ''}")
 
 
+def length(project: Project) -> float:
+    """Return the seconds from the beginning of a run to its end, as it tells them itself."""
+    (only,) = told(project, "finish")
+    return float(str(only["seconds"]))
+
+
 def starts(project: Project) -> list[str]:
     """Return who was started, in that order."""
     return [str(record["name"]) for record in told(project, "start")]

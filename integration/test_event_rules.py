@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.records import LATE, begin, causes, count, run, starts, time_of, times, told, wait_for
+from integration.records import LATE, begin, causes, count, length, run, starts, time_of, times, told, wait_for
 from integration.runs import (
     Project,
     alive,
@@ -51,7 +51,7 @@ def go(project: Project) -> None:
 @pytest.mark.parametrize("names", ["".join(order) for order in itertools.permutations("abc")])
 def test_E1_who_waits_for_whom_does_not_depend_on_the_order_in_the_file(project: Project, names: str) -> None:
     """supervision 9.1: the first needs the second healthy, that one needs the third done."""
-    first, second, third = names
+    first, second, third = list(names)
     need_all = {
         first: {"run": "echo first >> log", "when": at(second, "healthy"), "once": True},
         second: {
@@ -153,7 +153,7 @@ def test_E5_the_time_to_wait_and_the_event_come_together_and_one_of_both_counts(
     result = run(project, "up")
     assert result.code == 0, result.err
     ran = project.read("ran").split()
-    skipped = [record["name"] for record in told(project, "unmet", skipped=True)]
+    skipped = [str(record["name"]) for record in told(project, "unmet", skipped=True)]
     assert sorted(ran + skipped) == sorted(f"w{number}" for number in range(15))
 
 
@@ -239,8 +239,8 @@ def test_E12_an_interval_of_300_ms_with_two_more_runs_is_over_at_900_ms(project:
     runs = times(project, "start", "tick")
     assert len(runs) == 3
     for number, when in enumerate(runs):
-        assert number * 0.3 - 0.15 <= when - runs[0] <= number * 0.3 + LATE
-    assert 0.75 <= time_of(project, "finish") - runs[0] <= 0.9 + LATE
+        assert when - (time_of(project, "finish") - length(project)) >= number * 0.3 - 0.01
+    assert 0.9 <= length(project) <= 0.9 + LATE
 
 
 def test_E12_ticks_do_not_drift(project: Project) -> None:
@@ -249,8 +249,7 @@ def test_E12_ticks_do_not_drift(project: Project) -> None:
     project.write(supervise("up", {"tick": tick}))
     result = run(project, "up", seconds=60)
     assert result.code == 0, result.err
-    took = time_of(project, "finish") - times(project, "start", "tick")[0]
-    assert 2.9 <= took <= 3.0 + LATE, took
+    assert 3.0 <= length(project) <= 3.0 + LATE
     left_out = len(told(project, "not-spawned", "tick"))  # when the machine was too slow for a run between two ticks
     assert 100 - left_out <= starts(project).count("tick") <= 100
 
@@ -266,12 +265,11 @@ def test_X10_after_a_pause_there_is_no_burst_of_ticks(project: Project, how: str
     wait_until(lambda: processes()[process.pid][1] == "T", "vagga is stopped")
     before = starts(project).count("tick")
     time.sleep(1.5)  # six ticks
-    continued = time.time()
     process.signal(signal.SIGCONT)
     wait_until(lambda: starts(project).count("tick") >= before + 3, "three more")
     process.signal(signal.SIGTERM)
     assert process.finish().code == 143
-    after = [when for when in times(project, "start", "tick") if when > continued]
+    after = times(project, "start", "tick")[before:]
     assert after[2] - after[0] > 0.25, after
 
 
@@ -283,7 +281,7 @@ def test_E13_a_run_that_takes_less_than_the_interval_is_never_killed(project: Pr
     assert result.code == 0, result.err
     assert [code for code, _ in causes(project, "task")] == [0] * 6
     assert not told(project, "took-too-long")
-    assert 2.8 <= time_of(project, "finish") - times(project, "start")[0] <= 3 + LATE
+    assert 3.0 <= length(project) <= 3.0 + LATE
 
 
 def test_E13_E14_a_run_that_takes_longer_than_its_timeout_is_killed_each_time(project: Project) -> None:

@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,10 @@ STAY = "exec sleep 60"
 COUNT = "echo $$ >> runs; "
 
 
-def restart(limit: int | str = "unlimited", least: str = "10ms", most: str = "10ms", **keys: object) -> object:
-    return {"limit": limit, "min-wait": least, "max-wait": most, **keys}
+def restart(
+    limit: int | str = "unlimited", least: str = "10ms", most: str = "10ms", no: Sequence[object] = ()
+) -> dict[str, object]:
+    return {"limit": limit, "min-wait": least, "max-wait": most, "no-restart-on": list(no)}
 
 
 def assert_formula(project: Project, name: str, least: float, most: float) -> list[float]:
@@ -106,7 +109,7 @@ def test_R13_numbers_are_seconds(project: Project) -> None:
 def test_R5_an_exit_with_0_is_followed_by_a_restart_unless_it_is_listed(project: Project, mode: str) -> None:
     """supervision 7.3."""
     again = {"run": "echo x >> again; exit 0", "restart": restart(3)}
-    listed = {"run": "echo x >> listed; exit 0", "restart": restart(**{"no-restart-on": [0]}), "role": "coprocess"}
+    listed = {"run": "echo x >> listed; exit 0", "restart": restart(no=[0]), "role": "coprocess"}
     project.write(supervise("up", {"again": again, "listed": listed}, mode=mode))
     assert run(project, "up").code == 0
     assert project.read("again").count("x") == 4
@@ -116,7 +119,7 @@ def test_R5_an_exit_with_0_is_followed_by_a_restart_unless_it_is_listed(project:
 def test_R6_a_listed_code_is_the_last_one_and_counts(project: Project) -> None:
     """supervision 7.3."""
     body = COUNT + "test $(wc -l < runs) = 3 && exit 3; exit 4"
-    project.write(supervise("up", {"a": {"run": body, "restart": restart(**{"no-restart-on": [3]})}, "b": STAY}))
+    project.write(supervise("up", {"a": {"run": body, "restart": restart(no=[3])}, "b": STAY}))
     result = run(project, "up")
     assert result.code == 3
     assert causes(project, "a") == [(4, "restarts"), (4, "restarts"), (3, "first")]
@@ -139,7 +142,7 @@ def test_R7_a_death_by_signal_is_not_an_exit_with_its_code(
     project: Project, pid1mode: str, end: str, listed: list[object], runs: int
 ) -> None:
     """supervision 7.3. A PID 1 is not killed by what it sends to itself."""
-    a = {"run": COUNT + end, "restart": restart(2, **{"no-restart-on": listed}), "pid1mode": pid1mode}
+    a = {"run": COUNT + end, "restart": restart(2, no=listed), "pid1mode": pid1mode}
     project.write(supervise("up", {"a": a}))
     result = run(project, "up")
     assert result.code == (143 if "15" in end else 137)
@@ -351,7 +354,7 @@ import json, os, sys
 fds = sorted(int(name) for name in os.listdir('/proc/self/fd'))
 fds = [fd for fd in fds if os.path.exists(f'/proc/self/fd/{fd}')]
 status = dict(line.split(':', 1) for line in open('/proc/self/status'))
-print(json.dumps([fds, *(status[key].strip() for key in ('SigIgn', 'SigBlk')), os.getpid() == os.getpgid(0)]), flush=True)
+print(json.dumps([fds, status['SigIgn'].strip(), status['SigBlk'].strip(), os.getpid() == os.getpgid(0)]), flush=True)
 sys.exit(1)
 """
 
@@ -377,13 +380,13 @@ def test_S9_S10_the_later_runs_of_a_child_begin_as_the_first_one(project: Projec
 def test_S10_restarts_checks_and_hooks_leave_vagga_with_the_descriptors_that_it_had(project: Project) -> None:
     """Two rounds of 60 runs, with checks by a program, a passed socket and readiness: the second one adds nothing."""
     children: dict[str, object] = {"stays": STAY}
-    for number in ("1", "2"):
+    for round_ in ("1", "2"):
         loop = {"run": COUNT + "sleep 0.02; exit 1", "restart": restart(29, "1ms", "1ms"), "role": "coprocess"}
-        gate = {"when": {"source": f"SIGUSR{number}"}}
+        gate = {"when": {"source": f"SIGUSR{round_}"}}
         keys = {"health": {"exec": "true", "interval": "10ms"}, "ready": {"fd": 5}}
-        children[f"checked{number}"] = {**loop, **gate, **keys, "run": "echo >&5; " + str(loop["run"])}
-        children[f"passed{number}"] = {**loop, **gate, "pass-tcp-socket": "127.0.0.1:0"}
-        children[f"each{number}"] = {"run": "true", "when": {"source": f"passed{number}", "each": "exit-failed"}}
+        children[f"checked{round_}"] = {**loop, **gate, **keys, "run": "echo >&5; " + str(loop["run"])}
+        children[f"passed{round_}"] = {**loop, **gate, "pass-tcp-socket": "127.0.0.1:0"}
+        children[f"each{round_}"] = {"run": "true", "when": {"source": f"passed{round_}", "each": "exit-failed"}}
     project.write(supervise("up", children))
     process = begin(project, "up")
     spawner = process.spawner()
@@ -493,7 +496,7 @@ def test_S1_a_start_that_fails_is_tried_again_with_waits_and_says_why(
     project.write(supervise("up", {"a": {**keys, "restart": restart(2, "100ms", "1s")}, "b": STAY}))
     result = run(project, "up")
     assert result.code == code
-    failed = [record for record in told(project, "exit", "a")]
+    failed = told(project, "exit", "a")
     assert [record["code"] for record in failed] == [code] * 3
     assert [record["wait"] for record in told(project, "restart", "a")] == [0.1, 0.2]
     assert result.err.count(named) >= 3
@@ -503,7 +506,7 @@ def test_S1_a_start_that_fails_is_tried_again_with_waits_and_says_why(
 
 def test_S1_the_program_may_come_between_two_tries(project: Project) -> None:
     """supervision 7.6: waits of .1 .2 .4 s and so on; the third try finds it, and its readiness and health work."""
-    a = {"run": ["./late.sh"], "restart": restart(20, "100ms", "400ms", **{"no-restart-on": [0]}), "ready": {"fd": 5}}
+    a = {"run": ["./late.sh"], "restart": restart(20, "100ms", "400ms", [0]), "ready": {"fd": 5}}
     after = {"run": "touch go", "when": {"source": "a", "once": "healthy"}, "once": True}
     project.write(supervise("up", {"a": a, "after": after}))
     process = begin(project, "up")

@@ -221,5 +221,5 @@ def test_a_catalog_that_dies_is_told_once_and_children_go_on(project: Project) -
     (project.directory / "end").touch()
     result = run.finish()
     assert result.code == 0
-    assert len(re.findall(r"\[consul-helper-ended\]", result.err)) == 1
+    assert len(re.findall(r"\[consul-process-ended\]", result.err)) == 1
     assert not alive([catalog])

@@ -293,7 +293,7 @@ class Companions:
         self._catalog = None
         what = "Consul hears nothing more of this run: the process that speaks with it has ended"
         remedy = "the children go on; services and watches of Consul come back with the next run"
-        self._message(f"vagga: {one_line(what, remedy, 'consul-helper-ended')}\n")
+        self._message(f"vagga: {one_line(what, remedy, 'consul-process-ended')}\n")
 
     def close(self) -> None:
         """Let Consul forget the children, for at most `FAREWELL`, whatever signals come, and end both processes."""

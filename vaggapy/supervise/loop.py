@@ -247,7 +247,8 @@ class Loop:
             self._watches.remove(relay.terminal.fd)
             self._relay = None
             if self._stage.rules is not None:
-                relay.terminal.restore()
+                for number in relay.give_back():
+                    self._feed(events.Signalled(self._now(), number))
             return
         if relay.waits:
             relay.pass_on()
@@ -269,8 +270,8 @@ class Loop:
                 self._feed(events.Signalled(self._now(), number))
 
     def _take_keys(self) -> None:
-        if self._relay is None or self._terminal is None:
-            return
+        if self._relay is None or self._terminal is None or self._relay.master not in self._traffic.all():
+            return  # Its child has ended in this turn, and the number may be that of another descriptor by now.
         if not self._terminal.is_raw:
             self._come_back()
             return

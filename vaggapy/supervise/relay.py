@@ -7,6 +7,7 @@ the bytes that ask for the end once the run is stopping.
 from __future__ import annotations
 
 import os
+import select
 
 from vaggapy.supervise.events import INT, QUIT
 from vaggapy.supervise.terminal import INTERRUPT, Terminal, set_size, size
@@ -64,10 +65,25 @@ class Relay:
             self.ended = True
             return ()
         if stopping:
-            return tuple(number for key, number in ((INTERRUPT, INT), (QUIT_KEY, QUIT)) if key in keys)
+            return _signals(keys)
         self._pending += keys
         self.pass_on()
         return ()
+
+    def give_back(self) -> tuple[int, ...]:
+        """Restore the caller's terminal between two runs of a child; return what was meant for us but came too early.
+
+        From here on Ctrl+C is a signal; a moment ago it was still a key, for a child that has ended.
+        """
+        self.terminal.restore()
+        watch = select.poll()
+        watch.register(self.terminal.fd, select.POLLIN)
+        if not self.terminal.is_foreground() or not watch.poll(0):
+            return ()
+        try:
+            return _signals(os.read(self.terminal.fd, MOST))
+        except OSError:
+            return ()
 
     def pass_on(self) -> None:
         """Give the child what waits, as far as it takes it."""
@@ -84,3 +100,8 @@ class Relay:
         rows, columns = size(self.terminal.fd)
         if rows and columns:
             set_size(self.master, rows, columns)
+
+
+def _signals(keys: bytes) -> tuple[int, ...]:
+    """Return the signals that keys ask for."""
+    return tuple(number for key, number in ((INTERRUPT, INT), (QUIT_KEY, QUIT)) if key in keys)
