@@ -231,7 +231,7 @@ def test_E11_two_that_wait_for_one_event_both_start(project: Project) -> None:
 # --- intervals --------------------------------------------------------------------------------------------------
 
 
-def test_E12_an_interval_of_300_ms_with_two_more_runs_is_over_at_900_ms(project: Project) -> None:
+def test_E12_an_interval_of_300_ms_with_two_more_runs_is_over_after_the_third(project: Project) -> None:
     """supervision 9.4."""
     project.write(supervise("up", {"tick": {"run": ["true"], "when": {"interval": "300ms"}, "restart": {"limit": 2}}}))
     result = run(project, "up")
@@ -240,7 +240,7 @@ def test_E12_an_interval_of_300_ms_with_two_more_runs_is_over_at_900_ms(project:
     assert len(runs) == 3
     for number, when in enumerate(runs):
         assert when - (time_of(project, "finish") - length(project)) >= number * 0.3 - 0.01
-    assert 0.9 <= length(project) <= 0.9 + LATE
+    assert 0.6 <= length(project) <= 0.6 + LATE
 
 
 def test_E12_ticks_do_not_drift(project: Project) -> None:
@@ -249,7 +249,7 @@ def test_E12_ticks_do_not_drift(project: Project) -> None:
     project.write(supervise("up", {"tick": tick}))
     result = run(project, "up", seconds=60)
     assert result.code == 0, result.err
-    assert 3.0 <= length(project) <= 3.0 + LATE
+    assert 2.97 <= length(project) <= 2.97 + LATE
     left_out = len(told(project, "not-spawned", "tick"))  # when the machine was too slow for a run between two ticks
     assert 100 - left_out <= starts(project).count("tick") <= 100
 
@@ -281,7 +281,7 @@ def test_E13_a_run_that_takes_less_than_the_interval_is_never_killed(project: Pr
     assert result.code == 0, result.err
     assert [code for code, _ in causes(project, "task")] == [0] * 6
     assert not told(project, "took-too-long")
-    assert 3.0 <= length(project) <= 3.0 + LATE
+    assert 2.7 <= length(project) <= 2.7 + LATE
 
 
 def test_E13_E14_a_run_that_takes_longer_than_its_timeout_is_killed_each_time(project: Project) -> None:

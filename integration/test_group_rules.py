@@ -13,7 +13,7 @@ from integration.test_status_records import records
 
 STOP, WAIT, KEEP = "stop-on-failure", "wait-all-successful", "keep-going"
 READY = 'touch "$VAGGA_SUBCOMMAND.ready"; '
-COPROCESS: dict[str, object] = {"run": READY + "trap 'exit 9' TERM; sleep 60 & wait", "role": "coprocess"}
+COPROCESS: dict[str, object] = {"run": "trap 'exit 9' TERM; " + READY + "sleep 60 & wait", "role": "coprocess"}
 
 
 def last(err: str) -> str:
@@ -30,13 +30,14 @@ def test_G1_with_a_coprocess_the_first_end_of_the_others_stops_all(project: Proj
         "a": until("b.ready", "c.ready", "early") + end,
         "b": READY + STAY,
         "c": COPROCESS,
-        "d": {"run": "touch early; exit 7", "role": "coprocess"},
+        "d": {"run": "exit 7", "role": "coprocess"},
+        "e": {"run": "touch early", "when": {"source": "d", "once": "stopped"}},
     }
     project.write(group(children, mode=STOP))
     result, found = run_recorded(project, "up")
     assert result.code == code
     assert re.match(r"vagga: a (exited with code|was killed by)", last(result.err)), result.err
-    ends = {str(record["name"]): (record["code"], record["cause"]) for record in only(found, "exit")}
+    ends = {str(each["name"]): (each["code"], each["cause"]) for each in only(found, "exit") if each["name"] != "e"}
     assert ends == {"a": (code, "first"), "b": (143, "requested"), "c": (9, "requested"), "d": (7, "aside")}
 
 
@@ -83,7 +84,7 @@ def test_G3_of_two_that_fail_at_the_same_moment_name_and_code_belong_together(pr
 
 def test_G4_what_others_end_with_when_they_are_stopped_is_nothing(project: Project) -> None:
     """Supervision 2.5: one that would be restarted is not, and its code does not count."""
-    trap = READY + "trap 'exit 9' TERM; sleep 60 & wait"
+    trap = "trap 'exit 9' TERM; " + READY + "sleep 60 & wait"
     children = {
         "a": until("b.ready", "c.ready", "d.ready") + "exit 5",
         "b": {"run": "echo x >> runs; " + trap, "restart": {"min-wait": "10ms"}},
@@ -132,7 +133,7 @@ def test_S2_a_program_that_is_not_there_stops_the_others_in_the_other_modes(proj
 
 def test_G6_a_job_that_succeeds_stops_nobody_and_one_that_fails_does(project: Project) -> None:
     """Supervision 8.4, in stop-on-failure."""
-    children = {"job": {"run": "touch over; exit $CODE", "once": True}, "web": until("over") + "sleep 0.3; exit 5"}
+    children = {"job": {"run": "touch over; exit $CODE", "once": True}, "web": until("over") + "sleep 0.8; exit 5"}
     for code, expected in (("0", 5), ("2", 2)):
         children["job"]["environ"] = {"CODE": code}  # type: ignore[index]
         project.write(group(children, mode=STOP))

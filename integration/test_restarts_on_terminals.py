@@ -49,3 +49,14 @@ def test_restarted_children_beside_each_other_keep_their_prefixes_and_terminals(
         for number in (1, 2, 3):
             terminal.wait_for(f"run {number} of 30 rows")
         assert terminal.end() == 1
+
+
+def test_ctrl_c_that_ends_the_only_child_ends_the_run_and_is_no_reason_for_a_restart(project: Project) -> None:
+    """supervision 7.10: with `restarts: unlimited` nobody could ever hit the moment between two runs."""
+    server = {"run": ["sh", "-c", "echo serves; exec sleep 60"], "restarts": "unlimited"}
+    project.write(supervise("up", {"server": server}))
+    with Terminal(project) as terminal, unchanged(terminal):
+        terminal.run("up")
+        terminal.wait_for("serves")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130

@@ -103,7 +103,7 @@ class Loop:
         self._traffic = Traffic(self._watches, outlets, self._now, prefixes(prefixed, colour), keeps_last)
         self._roster = Roster(
             *(stage, spawner, sockets, self._watches, self._traffic, self._now),
-            *(self._feed, self._fit, self._hear, self._begun),
+            *(self._feed_of_child, self._fit, self._hear, self._begun),
         )
         self._companions: Companions | None = None
         if stage.rules is not None:
@@ -168,6 +168,17 @@ class Loop:
         for number, banner in enumerate(self._stage.banners):
             if banner.child == child:
                 self._timers[f"{BANNER}{number}"] = self._now() + banner.delay
+
+    def _feed_of_child(self, event: Event) -> None:
+        """Feed what has happened to a child.
+
+        One that owns the terminal gets its Ctrl+C. If that ends it, it was meant for the run: a restart would take the
+        keys away again.
+        """
+        owns_terminal = self._terminal is not None and self._stage.rules is not None
+        if owns_terminal and isinstance(event, events.Exited) and event.signal in (events.INT, events.QUIT):
+            self._feed(events.Signalled(event.now, event.signal))
+        self._feed(event)
 
     def _feed(self, event: Event) -> None:
         """Ask the policy and do what it says; what happens by that is fed when all of it is done."""
