@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -414,6 +415,19 @@ def test_D14_there_is_one_child_for_each_path_in_the_order_of_their_bytes(projec
         "node-2 conf/node-B",
         "node-3 conf/node-b",
     ]
+
+
+def test_D14_paths_of_any_name_are_whole_in_the_variable(project: Project) -> None:
+    """With spaces, line ends, wildcards and bytes that are no text; a link out of the project is no path of it."""
+    names = [b"node- a", b"node-*", b"node-\n", b"node-$HOME", b"node-\xff", "node-é".encode()]
+    configure(project)
+    for name in names:
+        (project.directory / "conf" / os.fsdecode(name)).touch()
+    (project.directory / "conf" / "node-out").symlink_to("/etc")
+    project.write(group({"node": nodes('cp "$NODE" "$(printf "copy-%s" "$VAGGA_SUBCOMMAND")"; test -e "$NODE"')}))
+    result = project.run("up")
+    assert result.code == 0, result.err
+    assert len(list(project.directory.glob("copy-node-*"))) == len(names)
 
 
 @pytest.mark.parametrize(("failing", "code", "follows"), [("none", 0, True), ("conf/node-b", 4, False)])

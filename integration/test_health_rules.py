@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.ruled import END, STAY, count, finished, free_port, group, only, run_recorded, serving, until
 from integration.records import begin, told, wait_for
+from integration.ruled import END, STAY, count, finished, free_port, group, only, run_recorded, serving, until
 from integration.runs import Project, has_ranges, need, wait_until
 from integration.test_status_records import records
 

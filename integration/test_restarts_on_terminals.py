@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
+import pytest
+
 from integration.runs import Project, descendants, supervise
-from integration.terminals import CTRL_C, Terminal, unchanged
+from integration.terminals import CTRL_BACKSLASH, CTRL_C, Terminal, unchanged
 
 
 def test_the_keys_go_to_the_present_run_of_a_child_that_owns_the_terminal(project: Project) -> None:
@@ -60,3 +65,44 @@ def test_ctrl_c_that_ends_the_only_child_ends_the_run_and_is_no_reason_for_a_res
         terminal.wait_for("serves")
         terminal.type(CTRL_C)
         assert terminal.end() == 130
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "code"), [(CTRL_C, "INT", 130), (CTRL_BACKSLASH, "QUIT", 131)], ids=["interrupt", "quit"]
+)
+@pytest.mark.parametrize("end", ["exit 0", "exit 130", "sleep 0.3; exit 3"])
+def test_ctrl_c_that_a_server_obeys_in_its_own_way_ends_the_run_too(
+    project: Project, key: str, name: str, code: int, end: str
+) -> None:
+    """supervision 7.10: most servers catch the signal, and exit with 0."""
+    server = {"run": f"trap '{end}' {name}; echo serves; while :; do sleep 0.02; done", "restarts": "unlimited"}
+    project.write(supervise("up", {"server": server}))
+    with Terminal(project) as terminal, unchanged(terminal):
+        terminal.run("up")
+        terminal.wait_for("serves")
+        terminal.type(key)
+        assert terminal.end() == code
+        assert terminal.text.count("serves") == 1
+
+
+@pytest.mark.parametrize("later", ["key", "time"])
+def test_an_end_long_after_a_ctrl_c_or_after_another_key_is_followed_by_a_restart(project: Project, later: str) -> None:
+    """supervision 7.10."""
+    run = "trap 'echo caught' INT; echo serves; until test -e go; do sleep 0.02; done; rm go; exit 1"
+    keys = {"kill_unresponsive_after": 60 if later == "key" else 1}
+    project.write(supervise("up", {"server": {"run": run, "restarts": "unlimited"}}, **keys))
+    with Terminal(project) as terminal, unchanged(terminal):
+        terminal.run("up")
+        terminal.wait_for("serves")
+        terminal.type(CTRL_C)
+        terminal.wait_for("caught")
+        if later == "key":
+            terminal.type("x")
+            terminal.wait_for("x")  # its echo
+        else:
+            over = time.monotonic() + 1.2
+            terminal.until(lambda: time.monotonic() > over, "the time is over")
+        (project.directory / "go").touch()
+        terminal.wait_for("serves", 2)
+        terminal.signal(signal.SIGTERM)
+        assert terminal.end() == 143

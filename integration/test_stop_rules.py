@@ -591,3 +591,17 @@ def test_E18_E21_a_hook_waits_for_no_dependencies_and_its_condition_counts(proje
     assert process.finish().code == 143
     assert sorted(log(project)[:2]) == ["h", "yes"]
     assert log(project)[2:] == ["a"]
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["", "prober stopped"])
+def test_X11_killed_while_the_prober_looks_from_an_isolated_network(project: Project, stopped: bool) -> None:
+    """It has entered namespaces of the run, and so has other rights than when it was asked to die with vagga."""
+    a = {"run": STAY, "health": {"tcp": "127.0.0.1:1", "interval": "20ms"}}
+    b = {"run": "true", "depends": [{"http": "http://127.0.0.1:1/", "poll": "20ms"}]}
+    project.write(supervise("up", {"a": a, "b": b}, mode=KEEP, isolate_network=True))
+    process = up(project)
+    wait_until(lambda: len(process.spawners()) == 2, "the prober, which is in the same namespaces as the spawner")
+    wait_for(project, 1, "health", "a", healthy=False)
+    if stopped:
+        os.kill(max(process.spawners()), signal.SIGSTOP)
+    die(process)

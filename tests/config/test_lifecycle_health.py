@@ -122,6 +122,15 @@ def test_a_child_that_is_spawned_is_not_started_by_itself() -> None:
     ]
 
 
+def test_only_one_of_several_can_be_spawned() -> None:
+    several = "node: autostart: false, for-each: {range: 0..2, as: N}"
+    watch = "watch: [{check: {path: a}, on-fail: {spawn: %s}}]"
+    assert rule(watch % "node-1", several).watches[0].spawn == "node-1"
+    assert mistakes(watch % "node", several) == [
+        "'node' stands for several children, and only one can be spawned (name one of them, as 'node-0') [bad-value]"
+    ]
+
+
 def test_C30_a_child_that_is_spawned_is_meant_to_end_unless_it_says_otherwise() -> None:
     assert rule("autostart: false").once
     assert not rule("autostart: false, once: false").once

@@ -61,12 +61,13 @@ def happen(life: Life, draw: Iterator[int]) -> None:
             life.feed(Started(now, name, life.alive[name].incarnation, 100))
     elif kind < 22 and life.probes:
         probe = sorted(life.probes)[pick % len(life.probes)]
-        life.feed(Probed(now, probe, life.probes[probe][0], pick % 3 != 0, "no", str(pick % 2)))
-    elif kind < 26 and running:
+        passed = pick % (19 if life.given.calm else 3) != 0
+        life.feed(Probed(now, probe, life.probes[probe][0], passed, "no", str(pick % 2)))
+    elif kind < (23 if life.given.calm else 26) and running:
         name = running[pick % len(running)]
         signal = 9 if life.alive[name].killed else (0, 0, 0, 0, 9, TERM)[pick % 6]
         life.feed(Exited(now, name, life.alive[name].incarnation, (0, 0, 1, 3)[pick % 4], signal))
-    elif kind < 29 and running:
+    elif 26 <= kind < 29 and running:
         says(life, now, running[pick % len(running)], pick)
     elif kind == 29 and life.begun and life.given.rules.watches:
         watch = life.given.rules.watches[pick % len(life.given.rules.watches)]

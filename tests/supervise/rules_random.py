@@ -58,13 +58,17 @@ EXITS = (EXIT_SUCCESS, EXIT_FAILED, STOPPED, STOPPING, TIMER_EXPIRED)
 
 
 class Setup(NamedTuple):
-    """What `policy.initial` is given. `outside`: something from outside can start a child."""
+    """What `policy.initial` is given. `outside`: something from outside can start a child.
+
+    `calm`: children live long and checks mostly pass, so that the run becomes old.
+    """
 
     mode: str
     names: tuple[str, ...]
     grace: float
     rules: Rules
     outside: bool
+    calm: bool
 
 
 def setup(draw: Iterator[int]) -> Setup:
@@ -99,7 +103,7 @@ def setup(draw: Iterator[int]) -> Setup:
         watches=WATCHES if watched else (),
         families=families,
     )
-    return Setup(MODES[pick() % 3], tuple(children), pick() % 4 / 2, rules, outside)
+    return Setup(MODES[pick() % 3], tuple(children), pick() % 4 / 2, rules, outside, pick() % 3 > 0)
 
 
 def essential(rule: Rule) -> bool:

@@ -162,6 +162,9 @@ def _possible(reader: Reader, group: Group, mention: Mention, target: str) -> No
         if not rule.dormant:
             what = f"'{name}' is started anyway, so it cannot be spawned"
             reader.report(mark, what, f"add 'autostart: false' to '{target}'", "not-dormant")
+        elif rule.for_each is not None and name == target:
+            what = f"'{name}' stands for several children, and only one can be spawned"
+            reader.report(mark, what, f"name one of them, as '{name}-0'", "bad-value")
         return
     if mention.how == PROCESS_EXITED and not rule.once:
         what = f"'{name}' is not meant to end, so nothing can wait for its exit"

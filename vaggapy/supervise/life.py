@@ -40,16 +40,16 @@ COMPLETED, FAILED, SKIPPED = "completed", "failed", "skipped"
 class Tally(Record):
     """What the results of one repeated check were in this run of a child.
 
-    `fails`, `passes`: in a row. `last`: the time of the last pass, or when checking began. `due`: when the check that
-    is under way, or comes next, had to begin. `ever`: it has been good. `bad`: it failed often enough.
+    `fails`, `passes`: in a row. `due`: when the check that is under way, or comes next, had to begin. `ever`: it has
+    been good. `bad`: it failed often enough. `detail`: of the last failure.
     """
 
     due: float
-    last: float
     fails: int = 0
     passes: int = 0
     ever: bool = False
     bad: bool = False
+    detail: str = ""
 
 
 class Life(Record):

@@ -93,6 +93,7 @@ class Loop:
         self._events: list[Event] = []
         self._timers: dict[str, float] = {}
         self._suspended = 0.0
+        self._meant = 0, 0.0  # what the last key meant for the child that owns the terminal, and when
         self._told_closed = False
         self._told_lost = False
         self._warned = False
@@ -173,11 +174,17 @@ class Loop:
         """Feed what has happened to a child.
 
         One that owns the terminal gets its Ctrl+C. If that ends it, it was meant for the run: a restart would take the
-        keys away again.
+        keys away again. Most servers exit with 0 then; so an end counts that follows the key soon.
         """
         owns_terminal = self._terminal is not None and self._stage.rules is not None
-        if owns_terminal and isinstance(event, events.Exited) and event.signal in (events.INT, events.QUIT):
-            self._feed(events.Signalled(event.now, event.signal))
+        if owns_terminal and isinstance(event, events.Exited):
+            number, when = self._meant
+            if event.signal in (events.INT, events.QUIT):
+                number = event.signal
+            elif event.now - when > self._stage.grace:
+                number = 0
+            if number:
+                self._feed(events.Signalled(event.now, number))
         self._feed(event)
 
     def _feed(self, event: Event) -> None:
@@ -288,6 +295,7 @@ class Loop:
             return
         for number in self._relay.take_keys(stopping=self._state.stop is not None):
             self._feed(events.Signalled(self._now(), number))
+        self._meant = self._relay.meant, self._now()
 
     def _resize(self) -> None:
         if self._relay is not None:

@@ -20,7 +20,7 @@ MOST = 4096
 class Relay:
     """Keys on their way to `master`; what it does not take yet is kept, and no more is read until it did."""
 
-    __slots__ = ("_pending", "ended", "master", "ready", "terminal", "watched")
+    __slots__ = ("_pending", "ended", "master", "meant", "ready", "terminal", "watched")
 
     def __init__(self, terminal: Terminal, master: int) -> None:
         """Relay to `master`, a descriptor of our own that is made non-blocking."""
@@ -28,6 +28,7 @@ class Relay:
         self.terminal = terminal
         self.master = master
         self.ended = False
+        self.meant = 0  # the signal that the last key meant that was passed on, if it was that of INT or QUIT
         self.ready = False
         self.watched = 0
         self._pending = b""
@@ -66,6 +67,7 @@ class Relay:
             return ()
         if stopping:
             return _signals(keys)
+        self.meant = INT if keys.endswith(INTERRUPT) else QUIT if keys.endswith(QUIT_KEY) else 0
         self._pending += keys
         self.pass_on()
         return ()

@@ -88,7 +88,7 @@ def _begin_checks(turn: RuledTurn, name: str) -> None:
     """Plan the first look of each check."""
     found = checks(turn.rule(name))
     first = turn.now
-    turn.note(name, checked_since=first, tallies=tuple(Tally(first + each.delay, first + each.delay) for each in found))
+    turn.note(name, checked_since=first, tallies=tuple(Tally(first + each.delay) for each in found))
     for number, health in enumerate(found):
         if health.ttl:
             turn.set_timer(f"ttl {number} {name}", first + health.delay + max(health.ttl, health.start_period))
@@ -153,7 +153,7 @@ def _count(turn: RuledTurn, name: str, number: int, **changes: object) -> Tally:
 def _passed(turn: RuledTurn, name: str, number: int, _: Probed) -> None:
     health, tally = checks(turn.rule(name))[number], turn.life(name).tallies[number]
     fails = tally.fails
-    tally = _count(turn, name, number, fails=0, passes=tally.passes + 1, last=turn.now)
+    tally = _count(turn, name, number, fails=0, passes=tally.passes + 1, detail="")
     if health.ttl:
         turn.set_timer(f"ttl {number} {name}", turn.now + health.ttl)
     if tally.passes < health.successes:
@@ -169,9 +169,9 @@ def _failed(turn: RuledTurn, name: str, number: int, result: Probed) -> None:
     health, life = checks(turn.rule(name))[number], turn.life(name)
     tally = life.tallies[number]
     if not tally.ever and turn.now < life.checked_since + health.start_period:
-        _count(turn, name, number, passes=0)
+        _count(turn, name, number, passes=0, detail=result.detail)
         return
-    tally = _count(turn, name, number, fails=tally.fails + 1, passes=0)
+    tally = _count(turn, name, number, fails=tally.fails + 1, passes=0, detail=result.detail)
     if tally.fails < health.threshold:
         return
     _breach(turn, name, number, result.detail)
@@ -191,7 +191,8 @@ def _breach(turn: RuledTurn, name: str, number: int, detail: str) -> None:
 def _expired(turn: RuledTurn, name: str, number: int) -> None:
     """No look has passed for the time to live of the last one."""
     health = checks(turn.rule(name))[number]
-    _breach(turn, name, number, f"no check has passed for {health.ttl:g} s")
+    last = turn.life(name).tallies[number].detail
+    _breach(turn, name, number, f"no check has passed for {health.ttl:g} s" + (f", the last: {last}" if last else ""))
 
 
 def _not_ready(turn: RuledTurn, name: str) -> None:
