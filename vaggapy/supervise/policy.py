@@ -10,7 +10,7 @@ once a turn; whatever the spawner still said is fed before `SpawnerLost`; `Start
 runs, so that signals reach it.
 
 Here is all that a plain run needs. What children may say beyond it (restarts, order, health) is added by
-`ruled.py`, which overrides a few methods of `Turn` and is loaded only for runs that have rules. `events.py` has the
+`ruled/`, which overrides a few methods of `Turn` and is loaded only for runs that have rules. `events.py` has the
 words, `state.py` what is kept between steps.
 """
 
@@ -88,7 +88,7 @@ def initial(mode: str, names: tuple[str, ...], grace: float, rules: Rules | None
     state = State(mode, grace, {name: Child() for name in sorted(names)}, order=names)
     if rules is None:
         return state
-    from vaggapy.supervise.ruled import with_rules  # only for runs that have rules
+    from vaggapy.supervise.ruled.turn import with_rules  # only for runs that have rules
 
     return with_rules(state, rules)
 
@@ -106,13 +106,13 @@ def wanted_lines(rules: Rules | None) -> Mapping[str, tuple[str, ...]]:
     """Return which texts are looked for in the output of which child; `Matched` tells of them."""
     if rules is None:
         return {}
-    from vaggapy.supervise.life import wanted  # only for runs that have rules
+    from vaggapy.supervise.ruled.life import wanted  # only for runs that have rules
 
     return wanted(rules)
 
 
 def _ruled(state: State, now: float) -> Turn:
-    from vaggapy.supervise.ruled import RuledTurn  # only for runs that have rules
+    from vaggapy.supervise.ruled.turn import RuledTurn  # only for runs that have rules
 
     return RuledTurn(state, now)
 
@@ -294,7 +294,7 @@ class Turn:
         if stop is None:
             told = SignalReceived(number, stopping=False)
             self.begin_stop(ExitCode.SIGNAL + number, told, passed, asked=int(insistent))
-        elif self._is_killed() or (not insistent and passed in stop.sent):
+        elif self.is_killed() or (not insistent and passed in stop.sent):
             return
         elif insistent and stop.asked:
             self.tell(SignalReceived(number, stopping=True, killing=True))
@@ -306,7 +306,7 @@ class Turn:
             self.stop = replace(stop, asked=stop.asked + insistent, signal=passed)
             self.send(passed)
 
-    def _is_killed(self) -> bool:
+    def is_killed(self) -> bool:
         """Tell whether all that live were killed, so that nothing more can be done."""
         return all(child.leaving == KILLED for child in self.children.values() if child.alive)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vaggapy.config.rules import ABOUT_CHILDREN, OUTPUT_MATCHES, WATCH
 from vaggapy.record import Record
-from vaggapy.supervise.life import PLAIN, checks
+from vaggapy.supervise.ruled.life import PLAIN, checks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

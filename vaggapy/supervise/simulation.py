@@ -25,8 +25,8 @@ from vaggapy.supervise.events import (
     StillAlive,
     Waiting,
 )
-from vaggapy.supervise.life import COMPLETED, FAILED, PLAIN, SKIPPED, describe_when
 from vaggapy.supervise.messages import duration, signal_name, status
+from vaggapy.supervise.ruled.life import COMPLETED, FAILED, PLAIN, SKIPPED, describe_when
 from vaggapy.supervise.state import BACKOFF, DORMANT, IDLE, RUNNING, STARTING, WAITING
 from vaggapy.supervise.world import World
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from vaggapy.config.rules import Rules
     from vaggapy.supervise.events import Cause, ChildEnded, ChildNotStarted, ChildUnmet, Link
-    from vaggapy.supervise.life import Life
+    from vaggapy.supervise.ruled.life import Life
 
 WAITING, STARTING, RUNNING, DONE = "waiting", "starting", "running", "done"
 BACKOFF, IDLE, DORMANT = "backoff", "idle", "dormant"

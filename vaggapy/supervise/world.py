@@ -35,8 +35,8 @@ from vaggapy.supervise.events import (
     TimerFired,
     Watched,
 )
-from vaggapy.supervise.life import PLAIN, checks, is_hook, is_reactive
 from vaggapy.supervise.messages import signal_name
+from vaggapy.supervise.ruled.life import PLAIN, checks, is_hook, is_reactive
 from vaggapy.supervise.scenario import EXITS, FAILS, PASSES, SIGNALLED, of_check, of_dependency
 
 TYPE_CHECKING = False

@@ -10,12 +10,12 @@ from __future__ import annotations
 from vaggapy.config.rules import GLOBAL, SHUTDOWN, STOPPED, STOPPING
 from vaggapy.record import replace
 from vaggapy.supervise.events import GRACE, Signal, StillAlive, TookTooLong
-from vaggapy.supervise.life import COMPLETED, FAILED, members
+from vaggapy.supervise.ruled.life import COMPLETED, FAILED, members
 from vaggapy.supervise.state import ANNOUNCED, ASKED, BACKOFF, DONE, KILLED, RUNNING, STAYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vaggapy.supervise.ruled import RuledTurn
+    from vaggapy.supervise.ruled.turn import RuledTurn
 
 KEPT = ("stop", "hook", "limit")
 """How the timers begin that go on while the run is being stopped."""

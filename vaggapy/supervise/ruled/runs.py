@@ -6,7 +6,6 @@ from vaggapy.config.model import KEEP_GOING, STOP_ON_FAILURE
 from vaggapy.config.rules import EXIT_FAILED, EXIT_SUCCESS, STOPPED, STOPPING, UNLIMITED
 from vaggapy.errors import ExitCode
 from vaggapy.record import replace
-from vaggapy.supervise import gates, leaving
 from vaggapy.supervise.events import (
     ASIDE,
     FIRST,
@@ -22,14 +21,15 @@ from vaggapy.supervise.events import (
     Restarting,
     TookTooLong,
 )
-from vaggapy.supervise.life import COMPLETED, FAILED, NO_RESTART, checks, is_reactive
+from vaggapy.supervise.ruled import gates, leaving
+from vaggapy.supervise.ruled.life import COMPLETED, FAILED, NO_RESTART, checks, is_reactive
 from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, KILLED, STAYS, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vaggapy.config.rules import Restart, Rule
-    from vaggapy.supervise.events import ChildNotStarted
-    from vaggapy.supervise.ruled import RuledTurn
+    from vaggapy.supervise.events import CheckFailed, ChildNotStarted
+    from vaggapy.supervise.ruled.turn import RuledTurn
 
     Told = ChildEnded | ChildNotStarted
 
@@ -42,7 +42,7 @@ def ended(turn: RuledTurn, name: str, told: Told) -> None:
         gates.condition_over(turn, name, told)
         return
     life = turn.note(name, last=told, ready=False, health="")
-    failed = bool(told.code) or life.doomed
+    failed = bool(told.code) or life.doomed is not None
     turn.publish(name, EXIT_FAILED if failed else EXIT_SUCCESS)
     if turn.stop is not None:
         _over_in_stop(turn, name, told)
@@ -56,8 +56,17 @@ def ended(turn: RuledTurn, name: str, told: Told) -> None:
         _restart(turn, name, told)
     elif when is not None and when.each and not life.doomed:
         _await_next(turn, name, told)
+    elif life.doomed is None:
+        conclude(turn, name, told)
     else:
-        conclude(turn, name, replace(told, code=ExitCode.UNMET) if life.doomed else told)
+        conclude(turn, name, replace(told, code=ExitCode.UNMET))
+        _blame(turn, life.doomed)
+
+
+def _blame(turn: RuledTurn, failed: CheckFailed) -> None:
+    """Name the check as the cause of the stop, if that has begun: the signal that ended the child was ours."""
+    if turn.stop is not None:
+        turn.stop = replace(turn.stop, cause=failed)
 
 
 def _close(turn: RuledTurn, name: str) -> None:
@@ -197,7 +206,7 @@ def conclude(turn: RuledTurn, name: str, told: Told | ChildUnmet) -> None:
     turn.publish(name, STOPPED)
 
 
-def dismiss(turn: RuledTurn, name: str) -> None:
+def dismiss(turn: RuledTurn, failed: CheckFailed) -> None:
     """End the run of a child because of a check; its rule says what follows."""
-    turn.note(name, doomed=True)
-    leaving.ask(turn, name, TERM)
+    turn.note(failed.name, doomed=failed)
+    leaving.ask(turn, failed.name, TERM)

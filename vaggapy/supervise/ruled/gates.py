@@ -18,16 +18,16 @@ from vaggapy.config.rules import (
     UNLIMITED,
 )
 from vaggapy.errors import ExitCode
-from vaggapy.supervise import leaving, runs
 from vaggapy.supervise.events import ASIDE, ChildEnded, ChildSkipped, ChildUnmet, Met, NotSpawned, Waiting
-from vaggapy.supervise.life import FAILED, SKIPPED, describe, describe_when, members
+from vaggapy.supervise.ruled import leaving, runs
+from vaggapy.supervise.ruled.life import FAILED, SKIPPED, describe, describe_when, members
 from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vaggapy.config.rules import Check
     from vaggapy.supervise.events import ChildNotStarted, Probed
-    from vaggapy.supervise.ruled import RuledTurn
+    from vaggapy.supervise.ruled.turn import RuledTurn
 
 LONGEST_LOOK = 5.0
 """Seconds that one look at a dependency may take."""
@@ -149,7 +149,7 @@ def _look(turn: RuledTurn, name: str) -> None:
     elif verdict != NOT_YET:
         unmet(turn, name, describe(check), verdict, skips=depend.skips)
     elif not depend.retry:
-        unmet(turn, name, describe(check), "it is not so, and retry is disabled", skips=depend.skips)
+        unmet(turn, name, describe(check), "it is not so (retry disabled)", skips=depend.skips)
 
 
 def look_again(turn: RuledTurn, name: str) -> None:
@@ -224,7 +224,7 @@ def probed(turn: RuledTurn, _: str, name: str, result: Probed) -> None:
             turn.note(name, environ=(*turn.life(name).environ, (depend.check.variable, result.value)))
         _met(turn, name)
     elif not depend.retry:
-        why = f"{result.detail or 'not so'}, and retry is disabled"
+        why = f"{result.detail or 'not so'} (retry disabled)"
         unmet(turn, name, describe(depend.check), why, skips=depend.skips)
     else:
         turn.set_timer(f"poll {name}", turn.now + depend.poll)

@@ -19,7 +19,6 @@ from vaggapy.config.rules import (
 from vaggapy.config.rules import PATH as PATH_CHECK
 from vaggapy.errors import ExitCode
 from vaggapy.record import replace
-from vaggapy.supervise import gates, runs
 from vaggapy.supervise.events import (
     TERM,
     Advertise,
@@ -29,14 +28,15 @@ from vaggapy.supervise.events import (
     Link,
     WatchChanged,
 )
-from vaggapy.supervise.life import Tally, checks, describe
+from vaggapy.supervise.ruled import gates, runs
+from vaggapy.supervise.ruled.life import Tally, checks, describe
 from vaggapy.supervise.state import RUNNING, STAYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vaggapy.config.rules import Health, Watch
     from vaggapy.supervise.events import Probed
-    from vaggapy.supervise.ruled import RuledTurn
+    from vaggapy.supervise.ruled.turn import RuledTurn
 
 UP = "up"
 """The one instance of a watched thing that has nothing to tell its states apart."""
@@ -244,7 +244,7 @@ def _act(turn: RuledTurn, failed: CheckFailed, spawn: str, check: str) -> None:
     elif failed.action == ON_FAIL_RESTART:
         if turn.children[failed.name].leaving == STAYS:
             turn.tell(failed)
-            runs.dismiss(turn, failed.name)
+            runs.dismiss(turn, failed)
     elif spawn:
         turn.tell(failed)
         environ = (

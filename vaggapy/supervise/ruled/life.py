@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vaggapy.config.rules import Check, Health, Rules, When
-    from vaggapy.supervise.events import ChildEnded, ChildNotStarted
+    from vaggapy.supervise.events import CheckFailed, ChildEnded, ChildNotStarted
 
 PLAIN = Rule()
 NO_RESTART = Restart()
@@ -59,7 +59,8 @@ class Life(Record):
     `released`: what `when` waits for has come. `queued`: one more start was asked for while it ran.
     `gate`: the entry of `depends` that it waits for; `admitted`: it has passed them and its condition.
     `environ`: what `file-contains` found. `conditional`: the process is that of its condition.
-    `asked`: signals that it got in this run. `doomed`: a check ends this run. `outcome`: "" while it may run again.
+    `asked`: signals that it got in this run. `doomed`: the check that ends this run.
+    `outcome`: "" while it may run again.
     `ready`, `health`, `checked_since`, `tallies`: of this run; `health` is "", healthy or unhealthy.
     `tick`: when its interval is due. `fired`, `printed`: events and lines so far.
     `last`: how its last run ended.
@@ -75,7 +76,7 @@ class Life(Record):
     environ: tuple[tuple[str, str], ...] = ()
     conditional: bool = False
     asked: tuple[int, ...] = ()
-    doomed: bool = False
+    doomed: CheckFailed | None = None
     outcome: str = ""
     ready: bool = False
     health: str = ""

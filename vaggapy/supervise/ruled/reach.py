@@ -17,12 +17,12 @@ from vaggapy.supervise.events import (
     Link,
     NeverStarted,
 )
-from vaggapy.supervise.life import checks, describe, describe_when, members, sources
+from vaggapy.supervise.ruled.life import checks, describe, describe_when, members, sources
 from vaggapy.supervise.state import BACKOFF, DORMANT, IDLE, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vaggapy.supervise.ruled import RuledTurn
+    from vaggapy.supervise.ruled.turn import RuledTurn
 
 
 def look(turn: RuledTurn) -> None:

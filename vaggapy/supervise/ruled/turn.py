@@ -24,7 +24,6 @@ from vaggapy.config.rules import (
 )
 from vaggapy.errors import ExitCode
 from vaggapy.record import replace
-from vaggapy.supervise import gates, leaving, reach, runs, wellbeing
 from vaggapy.supervise.events import (
     HUP,
     TERM,
@@ -37,9 +36,10 @@ from vaggapy.supervise.events import (
     Signal,
     Watched,
 )
-from vaggapy.supervise.life import FRESH, PLAIN, Life, essential, is_hook
 from vaggapy.supervise.policy import Turn
-from vaggapy.supervise.state import RUNNING, STARTING, WAITING, State, Stop
+from vaggapy.supervise.ruled import gates, leaving, reach, runs, wellbeing
+from vaggapy.supervise.ruled.life import FRESH, PLAIN, Life, essential, is_hook
+from vaggapy.supervise.state import IDLE, RUNNING, STARTING, WAITING, State, Stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class RuledTurn(Turn):
             conditional=False,
             queued=False,
             asked=(),
-            doomed=False,
+            doomed=None,
             outcome="",
             ready=False,
             health="",
@@ -289,6 +289,13 @@ class RuledTurn(Turn):
             self.publish(name, RECEIVED)
         elif meaning == TERMINATE or (signal == HUP and meaning == EVENT and self.stop is not None):
             self.asked_to_stop(signal, insistent=False)
+
+    def is_killed(self) -> bool:
+        """Tell whether all that live were killed, and no hook can follow."""
+        if not super().is_killed():
+            return False
+        hooks = [name for name in self.children if self.is_hook(name) and self.children[name].phase in (WAITING, IDLE)]
+        return not hooks or self.stop is None or self.stop.barren
 
     # --- the stop -----------------------------------------------------------------------------------------------
 
