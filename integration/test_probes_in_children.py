@@ -71,6 +71,7 @@ def test_h7_a_health_check_sees_what_only_its_child_sees(project: Project) -> No
 
 
 def test_h7_the_check_of_a_child_with_an_id_of_its_own_has_that_id(project: Project) -> None:
+    """supervision 10.2."""
     need(has_ranges(), "only one id here")
     project.directory.chmod(0o777)
     web = {"run": END, "user-id": 7, "health": health("id -u > /work/who.new; mv /work/who.new /work/who")}

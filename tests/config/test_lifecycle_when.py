@@ -179,6 +179,7 @@ def test_E24_no_timer_expires_of_a_child_that_waits_for_nothing() -> None:
 
 
 def test_E9_children_that_wait_for_each_other_are_a_circle() -> None:
+    """supervision 9.10."""
     assert wrong("a: when: {source: b, once: stopped}", "b: when: {source: a, once: stopped}") == [
         "9:59: children wait for each other in a circle: a -> b -> a (take one step of it away) [child-cycle]"
     ]

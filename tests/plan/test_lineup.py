@@ -105,6 +105,7 @@ def test_c20_a_child_for_each_success_of_one_that_is_left_out_runs_once_and_its_
 
 @pytest.mark.parametrize("kind", [PROCESS_EXITED, IS_HEALTHY, IS_STARTED])
 def test_c20_a_dependency_on_a_child_that_is_left_out_is_met_and_the_others_stand(kind: str) -> None:
+    """supervision 9.11."""
     port = Check(TCP, "localhost:1")
     found = fit(group({"db": None, "web": after(Check(kind, "db"), port)}), "web")
     assert found.rules.children["web"].depends == (Depend(port),)
@@ -174,6 +175,7 @@ def test_who_may_be_spawned_comes_along_and_stays_dormant() -> None:
 
 
 def test_g7_where_only_coprocesses_are_chosen_they_are_main_with_a_warning() -> None:
+    """supervision 8.10."""
     command = group({"web": None, "proxy": Rule(coprocess=True), "drain": on("proxy", STOPPING)})
     found = fit(command, "proxy", "drain")
     assert found.rules.children == {"proxy": Rule(), "drain": on("proxy", STOPPING)}

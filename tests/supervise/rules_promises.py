@@ -242,7 +242,7 @@ class Life:
         assert not run.killed, f"{name} gets {signal} after the kill"
         checks = self._checks(name)
         assert self.state.stop is not None or any(what == ON_FAIL_RESTART for what in checks), f"signal to {name}"
-        run.signals[signal] = self.now
+        run.signals.setdefault(signal, self.now)
 
     def _checks(self, name: str) -> list[str]:
         rule = self.rules.get(name, PLAIN)

@@ -1,6 +1,7 @@
 """Every corner case of supervision has a test that names it: a written history, or a test function.
 
-The letters are those of the list of corner cases: R restarts, E events, H health and watches, D dependencies, G groups.
+The letters are those of the list of corner cases: R restarts, E events, H health and watches, D dependencies, G groups,
+O output.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ ROWS = [
     *(f"H{number}" for number in range(1, 17)),
     *(f"D{number}" for number in range(1, 16)),
     *(f"G{number}" for number in range(1, 14)),
+    *(f"O{number}" for number in range(1, 13)),
 ]
-LATER = {"R10": "reload", "E22": "maintenance", "H6": "maintenance"}
-"""Rows of what comes with control from outside."""
+LATER = {"R10": "reload", "E22": "maintenance", "H6": "maintenance", "O9": "logging", "O10": "logging"}
+"""Rows of what comes with control from outside, and with `logging`."""
 MECHANICS = {
     "R13": "tests/config", "R14": "integration", "R15": "integration",
     "E8": "tests/config", "E9": "tests/config", "E24": "tests/config",
@@ -29,6 +31,7 @@ MECHANICS = {
     "D7": "integration", "D8": "integration", "D9": "integration", "D11": "tests", "D12": "tests/config",
     "D15": "tests/config",
     "G7": "tests", "G8": "tests", "G9": "integration", "G12": "integration",
+    **{f"O{number}": "integration" for number in (1, 2, 3, 4, 5, 6, 7, 8, 11, 12)},
 }  # fmt: skip
 """Rows that are no decision of the policy, or not only: where a test names them, in a folder or below it."""
 

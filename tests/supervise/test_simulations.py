@@ -95,6 +95,7 @@ RUNS = [(path.stem, line) for path in sorted(HERE.glob("*.txt")) for line, _ in 
 def test_the_code_is_the_one_that_the_policy_finishes_with(
     stem: str, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """supervision 13.3."""
     finished: list[int] = []
     step = policy.step
 

@@ -106,6 +106,7 @@ TOLD: list[tuple[Told, str]] = [
 
 @pytest.mark.parametrize(("told", "lines"), TOLD, ids=lambda value: type(value).__name__)
 def test_what_happens_by_rules_is_told_in_these_words(told: Told, lines: str) -> None:
+    """supervision 6.10."""
     assert text(told) == lines
 
 
@@ -159,6 +160,7 @@ def test_a_link_says_what_happened(
 
 
 def test_the_last_lines_of_the_first_that_failed_stand_under_its_name() -> None:
+    """supervision 13.2."""
     assert last_lines("db", (b"one\n", b"two\r\n", b"three")) == (
         "vagga: the last lines of db:\n  | one\n  | two\n  | three\n"
     )
