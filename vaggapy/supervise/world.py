@@ -1,8 +1,8 @@
 """A world that only exists here, for the policy to act in: a clock, processes, checks and a user. Pure.
 
 Children start at once, obey signals at once, and run until something ends them; those that are there to end
-(`once: true`, hooks, periodic and dormant ones, those that run at every event) end with 0 after a second. Checks pass
-at once. A scenario says what is otherwise.
+(`once: true`, hooks, periodic and dormant ones, those that run at every event) end with 0 after a second, or
+after half of the time that they have. Checks pass at once. A scenario says what is otherwise.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class World:
             if wish.each:
                 self._at(self.now + wish.at, lambda wish=wish: self._end(name, run, wish.code, wish.signal))  # type: ignore[misc]
         if not planned and _is_short(self._rule(name)):
-            self._at(self.now + SHORT, lambda: self._end(name, run))
+            self._at(self.now + _usual(self._rule(name)), lambda: self._end(name, run))
         self._speak(name, run)
 
     def _speak(self, name: str, run: _Run) -> None:
@@ -284,6 +284,12 @@ class World:
 
     def _say(self, text: str) -> None:
         self.heard.append((self.now, text))
+
+
+def _usual(rule: Rule) -> float:
+    """Return how long a child runs that is there to end, seconds; not so long that it would be killed."""
+    limit = rule.timeout or (rule.when.interval if rule.when is not None else 0.0)
+    return min(SHORT, limit / 2) if limit else SHORT
 
 
 def _is_short(rule: Rule) -> bool:
