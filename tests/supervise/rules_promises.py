@@ -31,7 +31,6 @@ from vaggapy.supervise.events import (
     ChildNotStarted,
     ChildStarted,
     ChildUnmet,
-    Ended,
     Event,
     Exited,
     Finish,
@@ -59,7 +58,7 @@ from vaggapy.supervise.policy import initial, step, wanted_lines
 
 if TYPE_CHECKING:
     from tests.supervise.rules_random import Setup
-    from vaggapy.supervise.events import Cause, Told
+    from vaggapy.supervise.events import Told
     from vaggapy.supervise.state import State
 
 CODE_OF = {INT: 130, QUIT: 131, TERM: 143, HUP: 129, PIPE: 141}
@@ -108,7 +107,6 @@ class Life:
         self.lost = False
         self.code: int | None = None
         self.noted: int | None = None
-        self.cause: Cause | None = None
         self.stopped_at: float | None = None
         self.finished: int | None = None
 
@@ -297,8 +295,6 @@ class Life:
             elif record.cause == NOTED and self.noted is None:
                 assert self.given.mode == KEEP_GOING
                 self.noted = record.code
-        elif isinstance(record, Ended):
-            self.cause = record.cause
         elif isinstance(record, HealthChanged) and record.name in self.alive:
             run = self.alive[record.name]
             assert run.healthy is not record.healthy, f"{record.name} becomes what it is"
@@ -319,21 +315,13 @@ class Life:
         assert not self.alive, "finished while some are alive"
         expected = self.code
         if expected is None:
-            expected = self.noted or self._last_run() or (0 if self.given.names else 127)
+            expected = self.noted or (0 if self.given.names else 127)
         assert code == expected, f"finished with {code} instead of {expected}"
         assert not self.timers, f"timers outlive the run: {sorted(self.timers)}"
         assert not self.probes, f"probes outlive the run: {sorted(self.probes)}"
         forgotten = [name for name, status in self.services.items() if status != "gone"]
         assert not forgotten, f"still in the catalog: {forgotten}"
         self.finished = code
-
-    def _last_run(self) -> int:
-        """Return the code of the last run of an interval child, which counts when it was the last: told long before."""
-        cause = self.cause
-        if not isinstance(cause, ChildEnded | ChildNotStarted):
-            return 0
-        when = self.rules.get(cause.name, PLAIN).when
-        return cause.code if when is not None and when.interval else 0
 
     def _check(self) -> None:
         assert len(self.timers) <= 4 + 10 * len(self.given.names), "timers accumulate"

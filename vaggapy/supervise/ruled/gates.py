@@ -18,10 +18,11 @@ from vaggapy.config.rules import (
     UNLIMITED,
 )
 from vaggapy.errors import ExitCode
+from vaggapy.record import replace
 from vaggapy.supervise.events import ASIDE, ChildEnded, ChildSkipped, ChildUnmet, Met, NotSpawned, Waiting
 from vaggapy.supervise.ruled import leaving, runs
 from vaggapy.supervise.ruled.life import FAILED, SKIPPED, describe, describe_when, members
-from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, WAITING
+from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, STAYS, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,11 +95,12 @@ def _admit(turn: RuledTurn, name: str) -> None:
 
 def condition_over(turn: RuledTurn, name: str, told: ChildEnded | ChildNotStarted) -> None:
     """The condition of a child has ended: run the child, or skip it."""
+    turn.put(name, phase=WAITING, leaving=STAYS)
     turn.note(name, conditional=False)
     if not isinstance(told, ChildEnded):
-        runs.conclude(turn, name, told)
+        runs.conclude(turn, name, replace(told, why=f"its condition: {told.why}"))
     elif turn.stop is not None and (turn.stop.barren or not turn.is_hook(name)):
-        turn.put(name, phase=WAITING)
+        pass  # The stop has overtaken it.
     elif told.code:
         turn.tell(ChildSkipped(name, told.code))
         skip(turn, name)

@@ -147,34 +147,27 @@ def sources(rules: Rules, name: str) -> Mapping[str, None]:
 _ABOUT = (PROCESS_EXITED, OUTPUT_MATCHES, IS_HEALTHY, IS_STARTED)
 
 
+_WORDS = {
+    HTTP: "http {status} from {target}",
+    TCP: "tcp {target}",
+    PATH: "path {target}",
+    FILE_CONTAINS: "{key} in {target}",
+    NOT_LISTENING: "nobody listens on {target}",
+    NOT_EXISTS: "no path {target}",
+    NOT_RUNNING: "no process {target}",
+    PROCESS_EXITED: "{target} is done",
+    OUTPUT_MATCHES: '{target} prints "{key}"',
+    IS_HEALTHY: "{target} is healthy",
+    IS_STARTED: "{target} is started",
+}
+
+
 def describe(check: Check) -> str:
     """Return what a check waits for, in a few words."""
-    target = check.target
-    match check.kind:
-        case kind if kind == HTTP:
-            return f"http {check.status} from {target}"
-        case kind if kind == TCP:
-            return f"tcp {target}"
-        case kind if kind == PATH:
-            return f"path {target}"
-        case kind if kind == FILE_CONTAINS:
-            return f"{check.key} in {target}"
-        case kind if kind == NOT_LISTENING:
-            return f"nobody listens on {target}"
-        case kind if kind == NOT_EXISTS:
-            return f"no path {target}"
-        case kind if kind == NOT_RUNNING:
-            return f"no process {target}"
-        case kind if kind == PROCESS_EXITED:
-            return f"{target} is done"
-        case kind if kind == OUTPUT_MATCHES:
-            return f'{target} prints "{check.key}"'
-        case kind if kind == IS_HEALTHY:
-            return f"{target} is healthy"
-        case kind if kind == IS_STARTED:
-            return f"{target} is started"
-        case _:
-            return " ".join(check.words) or target
+    words = _WORDS.get(check.kind)
+    if words is None:
+        return " ".join(check.words) or check.target
+    return words.format(status=check.status, target=check.target, key=check.key)
 
 
 def describe_when(when: When) -> str:

@@ -21,9 +21,9 @@ from vaggapy.supervise.events import (
     Restarting,
     TookTooLong,
 )
-from vaggapy.supervise.ruled import gates, leaving
+from vaggapy.supervise.ruled import leaving
 from vaggapy.supervise.ruled.life import COMPLETED, FAILED, NO_RESTART, checks, is_reactive
-from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, KILLED, STAYS, WAITING
+from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, KILLED, STAYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,12 +35,7 @@ if TYPE_CHECKING:
 
 
 def ended(turn: RuledTurn, name: str, told: Told) -> None:
-    """A process of a child is gone, with its whole namespace, or did not come to be."""
-    _close(turn, name)
-    if turn.life(name).conditional:
-        turn.put(name, phase=WAITING, leaving=STAYS)
-        gates.condition_over(turn, name, told)
-        return
+    """A run of the program of a child is over, with its whole namespace, or did not come to be."""
     life = turn.note(name, last=told, ready=False, health="")
     failed = bool(told.code) or life.doomed is not None
     turn.publish(name, EXIT_FAILED if failed else EXIT_SUCCESS)
@@ -69,7 +64,7 @@ def _blame(turn: RuledTurn, failed: CheckFailed) -> None:
         turn.stop = replace(turn.stop, cause=failed)
 
 
-def _close(turn: RuledTurn, name: str) -> None:
+def close(turn: RuledTurn, name: str) -> None:
     """Forget what was going on around the process that has ended."""
     for timer in (f"limit {name}", f"ready {name}", f"stop {name}", f"hook {name}"):
         turn.cancel(timer)

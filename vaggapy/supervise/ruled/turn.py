@@ -233,8 +233,12 @@ class RuledTurn(Turn):
         self.actions.extend(Signal(name, signal) for signal in self.life(name).asked)
 
     def ended(self, name: str, told: ChildEnded | ChildNotStarted) -> None:
-        """A run of a child is over."""
-        runs.ended(self, name, told)
+        """A process of a child is over: its program, or its condition."""
+        runs.close(self, name)
+        if self.life(name).conditional:
+            gates.condition_over(self, name, told)
+        else:
+            runs.ended(self, name, told)
 
     def timer_fired(self, timer: str) -> None:
         """React to a deadline."""
