@@ -75,8 +75,8 @@ def happen(life: Life, draw: Iterator[int]) -> None:
             life.feed(Watched(now, watch.name, (("m1:1",), (), ("m1:1", "m2:1"), ("m1:2",))[pick % 4]))
     elif kind == 30:
         life.feed(Signalled(now, (TSTP, CONT, CONT, 10, 12, HUP)[pick % 6 if pick % 13 == 0 else pick % 5]))
-    elif kind == 31 and pick % 8 == 0:
-        life.feed(SpawnerLost(now) if pick % 64 == 0 else Signalled(now, (INT, QUIT, TERM, PIPE)[pick % 4]))
+    elif kind == 31 and pick % (64 if life.given.calm else 8) == 0:
+        life.feed(SpawnerLost(now) if next(draw) % 8 == 0 else Signalled(now, (INT, QUIT, TERM, PIPE)[next(draw) % 4]))
 
 
 def says(life: Life, now: float, name: str, pick: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vaggapy.config.model import MODES
+from vaggapy.config.model import KEEP_GOING, MODES
 from vaggapy.config.rules import (
     CHANGED,
     EXEC,
@@ -94,6 +94,9 @@ def setup(draw: Iterator[int]) -> Setup:
         children["d"] = replace(children["d"], coprocess=False, when=None)
     if dormant:
         children[DORMANT] = replace(child(pick, {}, ""), dormant=True, when=None)
+    calm = pick() % 3 > 0
+    if calm:
+        children["d"] = Rule(restart=Restart(UNLIMITED, 0.5, 8.0), health=children["d"].health)
     watched = any(rule.when is not None and rule.when.source.startswith(WATCH) for rule in children.values())
     outside = watched or any(rule.when is not None and rule.when.source in SIGNALS for rule in children.values())
     rules = Rules(
@@ -103,7 +106,8 @@ def setup(draw: Iterator[int]) -> Setup:
         watches=WATCHES if watched else (),
         families=families,
     )
-    return Setup(MODES[pick() % 3], tuple(children), pick() % 4 / 2, rules, outside, pick() % 3 > 0)
+    mode = MODES[pick() % 3] if pick() % 2 else KEEP_GOING
+    return Setup(mode, tuple(children), pick() % 4 / 2, rules, outside, calm)
 
 
 def essential(rule: Rule) -> bool:

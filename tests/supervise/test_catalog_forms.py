@@ -22,6 +22,7 @@ from vaggapy.supervise.catalog_forms import (
     service_id,
     update,
     with_environment,
+    withheld,
 )
 
 FILE = Consul("http://localhost:8500", token="secret", ca_file="/a", verify=False)
@@ -47,6 +48,31 @@ def test_the_environment_counts_more_than_the_file() -> None:
 def test_variables_that_are_missing_empty_or_odd_change_nothing() -> None:
     assert with_environment(FILE, {}) == FILE
     assert with_environment(FILE, {"CONSUL_HTTP_TOKEN": "", "CONSUL_HTTP_SSL_VERIFY": "perhaps"}) == FILE
+
+
+@pytest.mark.parametrize(
+    ("address", "own", "is_meant"),
+    [
+        ("http://127.0.0.1:8500", "", True),
+        ("http://localhost:8500", "", True),
+        ("http://127.0.0.1:8501", "", False),
+        ("https://consul.example.org", "", False),
+        ("http://consul.example.org:8500", "consul.example.org:8500", True),
+        ("https://consul.example.org:8500/", "https://Consul.example.org:8500", True),
+        ("http://consul.example.org:8500", "https://consul.example.org:8500", False),
+        ("http://consul.example.org:8500.evil.example", "consul.example.org:8500", False),
+        ("http://consul.example.org:8500@evil.example", "consul.example.org:8500", False),
+    ],
+)
+def test_secrets_of_the_environment_go_to_the_server_of_the_environment_only(
+    address: str, own: str, is_meant: bool
+) -> None:
+    environ = {"CONSUL_HTTP_TOKEN": "t", "CONSUL_CLIENT_KEY": "key", "CONSUL_CACERT": "ca", "CONSUL_HTTP_ADDR": own}
+    changed = with_environment(Consul(address), environ)
+    assert changed == (
+        Consul(address, "t", ca_file="ca", client_key="key") if is_meant else Consul(address, ca_file="ca")
+    )
+    assert withheld(Consul(address), environ) == (() if is_meant else ("CONSUL_HTTP_TOKEN", "CONSUL_CLIENT_KEY"))
 
 
 @pytest.mark.parametrize(("text", "verify"), [("1", True), ("TRUE", True), ("0", False), ("false", False)])

@@ -120,6 +120,8 @@ class World:
                     self.bury(name)
                 self.stop(now, 124, 0)
                 return fresh
+            case _:
+                return False  # only with rules
         return True
 
     def bury(self, name: str) -> None:
@@ -235,6 +237,8 @@ class World:
                 self.finished = code
             case SuspendSelf() | Report():
                 pass
+            case _:
+                raise AssertionError(f"{action} without rules")
 
     def expected_code(self) -> int:
         if self.code is not None:

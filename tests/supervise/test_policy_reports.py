@@ -6,10 +6,12 @@ import pytest
 
 from vaggapy.config.model import STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL
 from vaggapy.supervise.events import (
+    CONT,
     GRACE,
     HUP,
     INT,
     TERM,
+    TSTP,
     Begin,
     ChildEnded,
     ChildNotStarted,
@@ -114,6 +116,15 @@ def test_X4_the_second_signal_is_told_as_the_one_that_kills() -> None:
         SignalReceived(INT, stopping=True),
         SignalReceived(TERM, stopping=True, killing=True),
     ]
+
+
+def test_a_suspension_and_its_end_are_told() -> None:
+    """supervision 4.5 and supervision 4.6."""
+    told = told_by(
+        STOP_ON_FAILURE, ("a",), Begin(0.0), Signalled(1.0, TSTP), Signalled(2.0, CONT), Signalled(3.0, CONT)
+    )
+
+    assert told == [SignalReceived(TSTP, stopping=False), SignalReceived(CONT, stopping=False)]
 
 
 def test_S2_a_failed_start_is_told_with_its_reason_and_whether_it_was_the_first() -> None:

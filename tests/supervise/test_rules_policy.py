@@ -17,9 +17,11 @@ from vaggapy.supervise.events import (
     INT,
     TERM,
     Begin,
+    CheckFailed,
     ChildEnded,
     Ended,
     Exited,
+    HealthChanged,
     Probed,
     Report,
     Restarting,
@@ -305,6 +307,27 @@ def test_the_chain_goes_back_to_what_failed_first() -> None:
     assert ended.code == 1
     assert [(link.name, round(link.at, 2)) for link in ended.chain] == [("api", 12.31), ("db", 12.24)]
     assert isinstance(ended.chain[1].told, ChildEnded) and ended.chain[1].told.signal == 9
+
+
+def test_a_check_that_failed_is_in_the_chain() -> None:
+    """supervision 13.1."""
+    children = [
+        "db: {health: {exec: [ok], interval: 1s}, once: true}",
+        "api: {depends: [{healthy: db}]}",
+    ]
+    run = rehearse(group(children))
+    run.check("ok", "f")
+    run.advance(5.5)
+    assert not starts(run, "api")
+    run.check("ok", "pf")
+    run.advance(7.5)
+    assert starts(run, "api")
+    run.feed(Exited(8.0, "api", 1, 1))
+    run.feed(Exited(9.0, "db", 1, 0, 15))
+    ended = next(told.record for _, told in run.done if isinstance(told, Report) and isinstance(told.record, Ended))
+
+    assert [link.name for link in ended.chain] == ["api", "db"]
+    assert isinstance(ended.chain[1].told, CheckFailed | HealthChanged)
 
 
 def test_the_chain_is_empty_after_a_signal_of_the_user() -> None:

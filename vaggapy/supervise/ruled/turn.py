@@ -162,9 +162,7 @@ class RuledTurn(Turn):
     def _of_family(self, family: str, members: tuple[str, ...], event: str) -> None:
         """Publish what an event of one member means for all of them."""
         lives = [self.life(name) for name in members if name in self.children]
-        if event == EXIT_SUCCESS and all(life.outcome not in ("", "failed") for life in lives):
-            self.publish_once(family, EXIT_SUCCESS)
-        elif event in (STOPPING, STOPPED) and all(life.outcome for life in lives):
+        if event in (STOPPING, STOPPED) and all(life.outcome for life in lives):
             if all(life.outcome != "failed" for life in lives):
                 self.publish_once(family, EXIT_SUCCESS)
             self.publish_once(family, event)
