@@ -329,11 +329,24 @@ def test_the_token_of_the_environment_is_sent_and_no_proxy_is_asked() -> None:
     (nobody,) = free_ports(1)
     environ = {"CONSUL_HTTP_TOKEN": "from-environment", "http_proxy": f"http://127.0.0.1:{nobody}"}
     with listing([]) as (port, listed):
+        environ["CONSUL_HTTP_ADDR"] = f"127.0.0.1:{port}"
         settings = Consul(f"http://localhost:{port}", token="from-file")
         with catalog("", {}, Watch("db", 1.0, service="db"), consul=settings, environ=environ) as running:
             assert watched(running) == ()
             running.finish()
     assert set(listed.tokens) == {"from-environment"}
+
+
+def test_the_token_of_the_environment_is_not_sent_to_a_server_that_only_the_file_names() -> None:
+    environ = {"CONSUL_HTTP_TOKEN": "from-environment"}
+    with listing([]) as (port, listed):
+        settings = Consul(f"http://127.0.0.1:{port}", token="from-file")
+        with catalog("", {}, Watch("db", 1.0, service="db"), consul=settings, environ=environ) as running:
+            (trouble,) = troubles(running.until("trouble"))
+            assert "does not get CONSUL_HTTP_TOKEN" in trouble and trouble.endswith("[consul-secrets]")
+            assert watched(running) == ()
+            running.finish()
+    assert set(listed.tokens) == {"from-file"}
 
 
 class Listed:

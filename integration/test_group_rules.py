@@ -289,7 +289,7 @@ def test_G11_a_group_that_waits_for_what_cannot_come_any_more_ends_with_125(proj
     result, found = run_recorded(project, "up")
     assert result.code == 125
     assert result.seconds < 10
-    assert "Nothing can go on: b waits: job exit-failed; a waits: b exit-success" in result.err, result.err
+    assert "Nothing can go on: b waits: exit-failed of job; a waits: exit-success of b" in result.err, result.err
     (never,) = only(found, "never-started")
     assert [each["name"] for each in never["waiting"]] == ["b", "a"]  # type: ignore[attr-defined]
     assert not project.has("ran")

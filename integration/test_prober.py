@@ -365,6 +365,17 @@ def test_d10_a_file_that_is_half_written_does_not_pass_until_it_is_whole(prober:
     assert ask(prober, Check(rules.FILE_CONTAINS, "out.yaml", key="$.port", format="yaml"))[2] == '[1,"no"]'
 
 
+def test_a_file_that_takes_long_to_read_is_read_once_and_not_anew_at_each_look(
+    prober: Companion, tmp_path: Path
+) -> None:
+    lines = (f"key{number}: [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" for number in range(1500))
+    (tmp_path / "long.yaml").write_text("".join(lines))
+    check = Check(rules.FILE_CONTAINS, "long.yaml", key="$.key1499[8]", format="yaml")
+    first = ask(prober, check, 0.01)
+    assert first == (False, "no answer within 0.01 s", ""), "else this file is too short"
+    wait_until(lambda: ask(prober, check, 0.01) == (True, "", "9"), "the look that was begun is over", 20)
+
+
 def test_neither_a_pipe_nor_a_huge_file_nor_a_directory_is_read(prober: Companion, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "huge").touch()
@@ -462,6 +473,19 @@ def test_a_hundred_checks_that_wait_take_no_longer_than_one(prober: Companion, p
         prober.send("probe", f"p{number}", number, pack(Check(HTTP, f"http://127.0.0.1:{pages}/slow")), 1.5)
     assert {prober.receive()[0] for _ in range(100)} == {f"p{number}" for number in range(100)}  # type: ignore[index]
     assert time.monotonic() - began < 30
+
+
+def test_a_hundred_checks_that_come_first_load_httpx_once_and_all_pass(prober: Companion, pages: int) -> None:
+    """None of them spends its time on what the others load: each would read all certificates of the machine."""
+    began = time.monotonic()
+    for number in range(100):
+        prober.send("probe", f"p{number}", number, pack(Check(HTTP, f"http://127.0.0.1:{pages}/200")), 5.0)
+    answers = [prober.receive() for _ in range(100)]
+    assert {answer and answer[2] for answer in answers} == {True}, answers
+    loading = time.monotonic() - began
+    with Path(f"/proc/{prober.process.pid}/status").open() as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    assert peak < 64 * 1024, f"{peak} KiB after {loading:.1f} s"  # 36 MiB; 83 MiB with a context of TLS for each
 
 
 def test_an_abandoned_check_has_no_answer_and_a_newer_one_takes_the_place_of_an_older(

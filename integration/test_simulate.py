@@ -61,3 +61,25 @@ def test_a_wrong_name_ends_with_122(project: Project) -> None:
 
     assert (result.code, result.out) == (122, "")
     assert result.err == 'vagga: --kill: "wbe" is no child of this run (did you mean "web"?) [unknown-child]\n'
+
+
+@pytest.mark.parametrize(
+    ("child", "said"),
+    [
+        ({"for_each": {"values": [], "as": "X"}}, "vagga: up has no children: no for-each has a value\n"),
+        ({"autostart": False}, "vagga: no child starts by itself; vagga exits with 0\n"),
+    ],
+)
+def test_a_run_in_which_nothing_starts_says_so_and_ends_well(
+    project: Project, child: dict[str, object], said: str
+) -> None:
+    """supervision 8.3."""
+    project.write(supervise("up", {"a": {"run": "touch ran", **child}}))
+
+    result = project.run("up")
+    simulated = project.run("_simulate", "up")
+
+    assert (result.code, result.out, result.err) == (0, "", said)
+    assert simulated.code == 0
+    assert simulated.out.splitlines()[-1] == "exit code 0: no child starts by itself"
+    assert not project.has("ran")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import socket
 import time
@@ -51,6 +52,16 @@ def log(project: Project) -> list[str]:
 
 
 # --- hooks in their order ---------------------------------------------------------------------------------------
+
+
+def test_E17_a_hook_that_fails_is_told_and_counts_for_nothing(project: Project) -> None:
+    """supervision 12.4."""
+    children = {"a": "exit 4", "h": hook("a", "stopping", "exit 9"), "good": hook("a", "stopped", "exit 0")}
+    project.write(supervise("up", children))
+    result = project.run("up")
+    assert result.code == 4
+    assert re.search(r"^vagga: h:\d+ exited with code 9 after ", result.err, re.MULTILINE), result.err
+    assert "good" not in result.err
 
 
 @pytest.mark.parametrize("mode", MODES)

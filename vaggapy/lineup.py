@@ -4,7 +4,8 @@
 and says what that means for the others. `equip` does the rest.
 
 Source: supervision-systems.md 3.9, 5.1, C20 of 5.4 and G7 of 6.8. Differs: a member gets its value as a variable only,
-its words are not rewritten; a hook of a child that is left out is left out without a warning.
+its words are not rewritten; a hook of a child that is left out is left out without a warning, unless nobody else is
+there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 PLAIN = Rule()
 HOOKS = (STOPPING, STOPPED)
+BOTH = "choose both, or neither"
 MET = (EXIT_SUCCESS, HEALTHY)
 """Events that a child which is left out counts as having had."""
 
@@ -165,13 +167,18 @@ class _Choice:
 
     def leave_out_those_that_wait_in_vain(self) -> None:
         """Take away, again and again, who waits for what only a child that is not there could do."""
+        hooks: list[str] = []
         while found := [(name, why) for name in sorted(self.names) if (why := self.missing(name))]:
             self.names.difference_update(name for name, _ in found)
             for name, why in found:
                 when = self.rules.children[name].when
+                what = f"{name} is left out: it waits for {why}, which is left out"
                 if when is None or when.event not in HOOKS:
-                    remedy = "choose both, or neither"
-                    self.warn(f"{name} is left out: it waits for {why}, which is left out", remedy)
+                    self.warn(what, BOTH)
+                else:
+                    hooks.append(what)
+        for what in hooks if not self.names else ():  # else nobody asked for them
+            self.warn(what, BOTH)
 
     def missing(self, name: str) -> str:
         """Return what a child waits for in vain, "" for nothing."""

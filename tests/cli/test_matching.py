@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vaggapy.cli.matching import looker
+from vaggapy.cli.matching import MOST_MEMBERS, looker
 from vaggapy.errors import CommandError
 
 
@@ -65,3 +65,40 @@ def test_d14_paths_are_sorted_by_their_bytes(tmp_path: Path) -> None:
 def test_a_glob_that_leaves_the_project_is_refused(project: Path, glob: str) -> None:
     with pytest.raises(CommandError, match=r"is not one of paths of the project .* \[check-path\]"):
         looker(str(project))(glob)
+
+
+def test_d14_a_glob_means_no_more_paths_than_a_child_may_have_members(tmp_path: Path) -> None:
+    for number in range(MOST_MEMBERS):
+        (tmp_path / f"f{number}").touch()
+    assert len(looker(str(tmp_path))("f*")) == MOST_MEMBERS
+    (tmp_path / "f").touch()
+    with pytest.raises(CommandError) as caught:
+        looker(str(tmp_path))("f*")
+    assert str(caught.value) == (
+        'the glob "f*" of a for-each means more than 1000 paths (write one that means fewer) [too-many-matches]'
+    )
+
+
+def test_d14_many_ways_to_a_directory_are_walked_once(tmp_path: Path) -> None:
+    (tmp_path / "/".join("a" * 25)).mkdir(parents=True)
+    assert looker(str(tmp_path))("**/a/**/a/**/a/**/a/**/a/**/a/**/a/**/b") == ()
+    (tmp_path / "a" / "loop").symlink_to("loop")
+    assert looker(str(tmp_path))("a/loop/*") == ()
+    assert looker(str(tmp_path))("a/l*") == ("a/loop",)
+
+
+def test_d14_directories_may_be_as_deep_as_the_kernel_takes_them(tmp_path: Path) -> None:
+    deep = os.open(tmp_path, os.O_PATH)
+    for _ in range(1100):
+        os.mkdir("a", dir_fd=deep)
+        deeper = os.open("a", os.O_PATH, dir_fd=deep)
+        os.close(deep)
+        deep = deeper
+    os.close(deep)
+    try:
+        assert looker(str(tmp_path))("a/**/b") == ()
+    finally:
+        for _ in range(1099):  # from above: not everybody who cleans up gets so deep
+            (tmp_path / "a" / "a").rename(tmp_path / "b")
+            (tmp_path / "a").rmdir()
+            (tmp_path / "b").rename(tmp_path / "a")

@@ -24,7 +24,7 @@ SPAWNED = "rescue: autostart: false"
                 Check("exec", words=("curl", "-f", "localhost:80")),
                 0.5,
                 0.5,
-                ttl=1.0,
+                ttl=5.0,
                 start_period=0.5,
                 start_interval=0.5,
             ),
@@ -75,6 +75,11 @@ def test_H3_a_time_to_live_that_is_over_before_the_next_check_is_doubtful() -> N
         (
             "{exec: 'true', interval: 5, on-fail: restrt}",
             "unknown value 'restrt' of 'on-fail' (did you mean 'restart'?) [bad-value]",
+        ),
+        (
+            "{exec: 'true', interval: 5, on-fail: explode}",
+            "unknown value 'explode' of 'on-fail' "
+            "(one of event, log, restart, shutdown, or '{spawn: CHILD}') [bad-value]",
         ),
         (
             "{exec: 'true', interval: 5, on-fail: debug}",

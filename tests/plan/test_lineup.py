@@ -125,6 +125,14 @@ def test_c20_hooks_of_a_child_that_is_left_out_are_left_out_silently(event: str)
     assert (names(found), found.warnings) == ("db", ())
 
 
+def test_c20_a_hook_that_is_chosen_alone_is_left_out_with_a_warning() -> None:
+    found = fit(group({"web": None, "drain": on("web", STOPPING), "db": None}), "drain")
+    assert (names(found), found.warnings) == (
+        "",
+        ("drain is left out: it waits for stopping of web, which is left out (choose both, or neither) [left-out]",),
+    )
+
+
 def test_c20_who_waits_for_a_child_that_is_left_out_for_waiting_in_vain_counts_it_as_left_out_too() -> None:
     command = group({"db": None, "a": on("db", EXIT_FAILED), "b": on("a", EXIT_FAILED), "c": on("a", EXIT_SUCCESS)})
     found = fit(command, "a", "b", "c")

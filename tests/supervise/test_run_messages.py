@@ -71,6 +71,7 @@ SUPERVISED: list[tuple[Told, str]] = [
     ),
     (Ended(124, LOST, 2.0, 3), "vagga: the spawner was lost, all ended after 2.00 s; vagga exits with 124\n"),
     (Ended(0, None, 2.0, 3), "vagga: all 3 exited with code 0 after 2.00 s; vagga exits with 0\n"),
+    (Ended(0, None, 0.0, 0), "vagga: no child starts by itself; vagga exits with 0\n"),
     (Ended(127, None, 0.0, 0), ""),
 ]
 

@@ -54,7 +54,9 @@ def execute(
             watching.check(plan, err)
         for stage in plan.stages:
             if not stage.children and stage.rules is not None:
-                continue  # a `for-each` without values is complete before it begins
+                # A `for-each` without values is complete before it begins.
+                err.write(f"vagga: {visible(stage.name)} has no children: no for-each has a value\n".encode())
+                continue
             code = _run_stage(stage, spawner, signals, (out, err), status, colour)
             if code:
                 for name in stage.fills:

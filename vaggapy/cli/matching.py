@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WORK = "/work/"
 ANY_DEPTH = "**"
+MOST_MEMBERS = 1000
 
 
 def looker(directory: str) -> Callable[[str], tuple[str, ...]]:
@@ -37,27 +38,52 @@ def looker(directory: str) -> Callable[[str], tuple[str, ...]]:
                 "check-path",
                 ExitCode.CONFIG,
             )
-        return tuple(sorted(set(_matches(top, "", names)), key=os.fsencode))
+        found: set[str] = set()
+        for path in _matches(top, tuple(names)):
+            found.add(path)
+            if len(found) > MOST_MEMBERS:
+                raise CommandError(
+                    f'the glob "{glob}" of a for-each means more than {MOST_MEMBERS} paths',
+                    "write one that means fewer",
+                    "too-many-matches",
+                    ExitCode.CONFIG,
+                )
+        return tuple(sorted(found, key=os.fsencode))
 
     return look
 
 
-def _matches(top: str, below: str, names: list[str]) -> Iterator[str]:
-    """Yield what matches the names in the directory `below`, relative to `top`."""
-    name, *rest = names
-    if name == ANY_DEPTH:
-        yield from _matches(top, below, rest or ["*"])
-    for entry in _entries(f"{top}/{below}"):
-        path = f"{below}{entry.name}"
-        if name == ANY_DEPTH:
-            # Links are not followed here: one could lead up again.
-            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                yield from _matches(top, f"{path}/", names)
-        elif _is_meant(entry.name, name) and _is_inside(top, path, entry.is_symlink()):
-            if not rest:
-                yield path
-            elif entry.is_dir():
-                yield from _matches(top, f"{path}/", rest)
+def _matches(top: str, names: tuple[str, ...]) -> Iterator[str]:
+    """Yield what matches the names, relative to `top`.
+
+    A directory is looked at once for each rest of the names: with several `**` there are many ways to it.
+    """
+    waiting = [("", names)]
+    known = set(waiting)
+    while waiting:
+        below, (name, *rest) = waiting.pop()
+        following = [(below, tuple(rest) or ("*",))] if name == ANY_DEPTH else []
+        for entry in _entries(f"{top}/{below}"):
+            path = f"{below}{entry.name}"
+            if name == ANY_DEPTH:
+                # Links are not followed here: one could lead up again.
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                    following.append((f"{path}/", (name, *rest)))
+            elif _is_meant(entry.name, name) and _is_inside(top, path, entry.is_symlink()):
+                if not rest:
+                    yield path
+                elif _is_directory(entry):
+                    following.append((f"{path}/", tuple(rest)))
+        new = [each for each in following if each not in known]
+        known.update(new)
+        waiting += new
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
 def _entries(directory: str) -> list[os.DirEntry[str]]:

@@ -11,9 +11,10 @@ from vaggapy.errors import ExitCode, UsageError, visible
 from vaggapy.record import Record, replace
 from vaggapy.spelling import closest
 from vaggapy.supervise import story
+from vaggapy.supervise.events import Ended
 from vaggapy.supervise.messages import duration, how, signal_name
 from vaggapy.supervise.scenario import EXITS, FAILS, PASSES, SIGNALLED, Scenario, Wish, subjects
-from vaggapy.supervise.simulation import simulate
+from vaggapy.supervise.simulation import Outcome, simulate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from vaggapy.cli.argv import Options
     from vaggapy.plan import Plan
-    from vaggapy.supervise.simulation import Outcome
     from vaggapy.supervise.stage import Stage
 
 KNOWN = {
@@ -82,7 +82,10 @@ def run(
         stage = planned.stages[-1]
         names = tuple(child.name for child in stage.children)
         scenario = checked(asked.scenario, stage, names)
-        outcome = simulate(stage.mode, names, float(stage.grace), stage.rules, scenario)
+        if not names and stage.rules is not None:  # a `for-each` without values is complete before it begins
+            outcome = Outcome((), (), ExitCode.OK, 0.0, Ended(ExitCode.OK, None, 0.0, 0), quiet=True)
+        else:
+            outcome = simulate(stage.mode, names, float(stage.grace), stage.rules, scenario)
         print(as_json(outcome) if asked.json else text(outcome), end="")
         return outcome.code
 

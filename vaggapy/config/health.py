@@ -38,6 +38,9 @@ OWN_NAMES = ("health", "ready")
 DEBUG = "debug"
 OFF = ("off", "no", "none", "false", "ignore")
 
+SHORTEST_TTL = 5.0
+"""Seconds; the one that nothing is said of is not shorter."""
+
 
 def health(scope: Scope, owner: str, node: Node, mark: Mark) -> Health | None:
     """Return the `health` of a child."""
@@ -70,8 +73,11 @@ def health(scope: Scope, owner: str, node: Node, mark: Mark) -> Health | None:
 
 
 def patience(interval: float, threshold: int) -> float:
-    """Return the `ttl` that nothing is said of: 2 intervals; or more, lest it decide before `threshold` does."""
-    return interval * (threshold + 1)
+    """Return the `ttl` that nothing is said of: 2 intervals; or more, lest it decide before `threshold` does.
+
+    It is never so short that a busy machine could miss it with a child that is well.
+    """
+    return max(SHORTEST_TTL, interval * (threshold + 1))
 
 
 def watches(scope: Scope, owner: str, node: Node) -> tuple[Health, ...]:
@@ -134,6 +140,10 @@ def reaction(scope: Scope, owner: str, fields: Structure, default: str) -> tuple
             return default, ""
         if isinstance(node, Scalar) and node.text == ON_FAIL_SPAWN:
             reader.report(node.mark, "'on-fail: spawn' names no child", "write '{spawn: CHILD}'", "bad-value")
+            return default, ""
+        if isinstance(node, Scalar) and node.text and node.text.replace("_", "-") not in (*ON_FAIL, DEBUG):
+            remedy = reader.near(node.text, ON_FAIL, f"one of {', '.join(ON_FAIL)}, or '{{spawn: CHILD}}'")
+            reader.report(node.mark, f"unknown value '{node.text}' of 'on-fail'", remedy, "bad-value")
             return default, ""
         return reader.choice(node, "on-fail", ON_FAIL, (DEBUG,)), ""
     reader.no_tag(node, "'on-fail'")

@@ -11,7 +11,7 @@ from vaggapy.config.checks import part
 from vaggapy.config.durations import duration, shown
 from vaggapy.config.rule_fields import RESTART, STOP
 from vaggapy.config.rules import UNLIMITED, Restart, Stop
-from vaggapy.config.tree import Mapping
+from vaggapy.config.tree import Mapping, Sequence
 from vaggapy.config.values import HIGHEST_ID, read_number
 
 TYPE_CHECKING = False
@@ -46,6 +46,9 @@ def restart(reader: Reader, fields: Structure) -> tuple[Restart, bool]:
     if not fields.has("restart"):
         return Restart(), False
     node = fields.values["restart"]
+    if isinstance(node, Sequence):
+        reader.wrong(node, "'restart'", "a word, or keys and values", "as in 'on-failure:3' or '{limit: 3}'")
+        return Restart(), True
     if not isinstance(node, Mapping):
         return compose.policy(reader, node), True
     inner = part(reader, node, RESTART, "'restart'", fields.keys["restart"].mark)

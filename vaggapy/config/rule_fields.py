@@ -85,7 +85,7 @@ HEALTH = spelled(
         "tcp": Field("HOST:PORT"),
         "interval": Field("duration", "", needed=True, also=("poll-interval", "pollInterval")),
         "timeout": Field("duration", "interval"),
-        "ttl": Field("duration", "threshold + 1 intervals"),
+        "ttl": Field("duration", "threshold + 1 intervals, at least 5s"),
         "initial-delay": Field("duration", "0"),
         "start-period": Field("duration", "interval"),
         "start-interval": Field("duration", "1s, at most interval"),

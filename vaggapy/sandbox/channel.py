@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST = 64 * 1024
 MOST_DESCRIPTORS = 16
+EMFILE = 24
 
 
 class Channel:
@@ -72,6 +73,8 @@ class Channel:
             return None
         descriptors = _descriptors(ancillary)
         if data == b"\0":
+            if not descriptors:
+                raise OSError(EMFILE, "no room for a long message")
             spare, *rest = descriptors
             with open(spare, "rb") as file:
                 file.seek(0)

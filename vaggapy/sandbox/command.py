@@ -96,12 +96,18 @@ def _fork_command(job: Job, streams: Streams, fork: Callable[[int], int]) -> tup
     """
     report, answer = os.pipe2(os.O_CLOEXEC)
     placed, go = os.pipe2(os.O_CLOEXEC)
-    pid = fork(0)
-    if pid == 0:
-        os.close(go)
-        _become(job, streams, placed, answer)
-    os.close(answer)
-    os.close(placed)
+    try:
+        pid = fork(0)
+        if pid == 0:
+            os.close(go)
+            _become(job, streams, placed, answer)
+    except OSError:  # a check may be tried again and again beside a program that leaves no room
+        for fd in (report, go):
+            os.close(fd)
+        raise
+    finally:
+        os.close(answer)
+        os.close(placed)
     if streams.terminal >= 0:
         os.setpgid(pid, pid)
         os.tcsetpgrp(streams.terminal, pid)

@@ -14,6 +14,17 @@ else:
     import _signal
 
 SIGKILL = 9
+MOST_MEMORY = 1 << 30
+"""Bytes: what comes from outside must not take the machine's. Stacks of threads count, whether they are used or not."""
+
+
+def limit_memory() -> None:
+    """Have this process, a companion, fail to get more memory than `MOST_MEMORY`."""
+    import resource  # in its own process only
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 class Companion:
@@ -39,14 +50,14 @@ class Companion:
         """Send a message; return False when it is gone or stuck."""
         try:
             return self.channel.send(message)
-        except BlockingIOError:
+        except OSError:  # full, or no descriptor is left for a long one
             return False
 
     def receive(self) -> Message | None:
         """Return what it said; None when it is gone. To be called when there is something."""
         try:
             received = self.channel.receive()
-        except BlockingIOError:
+        except OSError:
             return None
         return received[0] if received is not None else None
 

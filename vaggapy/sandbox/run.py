@@ -41,8 +41,7 @@ SIGCHLD = 17
 SIGTSTP = 20
 FOR_THE_SUPERVISOR = (1, 2, 3, 15, 20, 21, 22)  # HUP INT QUIT TERM TSTP TTIN TTOU
 COUNTED_SIGNALS = (*FOR_THE_SUPERVISOR, 18, 28)  # and CONT WINCH
-SIOCGIFFLAGS = 0x8913
-SIOCSIFFLAGS = 0x8914
+SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 INTERFACE_UP = 1
 
 
@@ -208,23 +207,25 @@ def start_companion(main: Callable[[Channel], None], enter: int | None = None) -
     """Fork a process that works for this one through a channel, and dies with it; call `main` with its end there.
 
     It has a process group of its own, hears no signal that is meant for us, and keeps only 0 (/dev/null), 1, 2 and the
-    channel. `enter`: a pid whose user namespace and network it joins. `main` may import whatever it needs.
+    channel. `enter`: a pid whose user namespace and network it joins. `main` may import what it needs. Raises OSError.
     """
     from vaggapy.sandbox.companion import Companion  # only runs with rules need it
 
     ours, theirs = channel.pair()
     supervisor = os.pidfd_open(os.getpid())
     previous = _block_signals()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            _become_companion(theirs, supervisor, enter)
-            main(theirs)
-        finally:
-            os._exit(0)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, previous)
-    theirs.close()
-    os.close(supervisor)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _become_companion(theirs, supervisor, enter)
+                main(theirs)
+            finally:
+                os._exit(0)
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, previous)
+        theirs.close()
+        os.close(supervisor)
     return Companion(ours, pid, os.pidfd_open(pid))
 
 

@@ -19,6 +19,7 @@ from vaggapy.errors import one_line
 from vaggapy.net.addresses import here
 from vaggapy.net.interfaces import advertised, needs_interfaces
 from vaggapy.record import records, unpack
+from vaggapy.sandbox.companion import limit_memory
 from vaggapy.supervise import catalog_forms as forms
 from vaggapy.supervise.catalog_session import Refusal, Session
 
@@ -47,8 +48,13 @@ def main(end: Channel, consul: object, services: object, watches: object) -> Non
     `consul`: a packed `rules.Consul`. `services`: name of child -> packed `rules.Service`, ttl in seconds. `watches`:
     packed `rules.Watch`es, each with a service.
     """
+    limit_memory()
     loop = asyncio.new_event_loop()
-    catalog = Catalog(end, forms.with_environment(unpack(consul, CLASSES), os.environ), loop)
+    written: Consul = unpack(consul, CLASSES)
+    catalog = Catalog(end, forms.with_environment(written, os.environ), loop)
+    if names := forms.withheld(written, os.environ):
+        what = f"Consul at {written.address} does not get {', '.join(names)}: that is not the server of {forms.ADDRESS}"
+        Tell(end).trouble(one_line(what, f"if it is yours: export {forms.ADDRESS}={written.address}", "consul-secrets"))
     catalog.begin(unpack(services, CLASSES), unpack(watches, CLASSES))
     loop.add_reader(end.fileno(), catalog.receive)
     loop.run_forever()

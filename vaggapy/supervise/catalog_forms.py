@@ -32,7 +32,9 @@ ENVIRONMENT = {
     "CONSUL_CLIENT_KEY": "client_key",
     "CONSUL_TLS_SERVER_NAME": "server_name",
 }
+SECRETS = ("CONSUL_HTTP_TOKEN", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY")
 VERIFY = "CONSUL_HTTP_SSL_VERIFY"
+ADDRESS, USUAL_ADDRESS = "CONSUL_HTTP_ADDR", "127.0.0.1:8500"
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -47,12 +49,32 @@ class Request(Record):
 
 
 def with_environment(consul: Consul, environ: Mapping[str, str]) -> Consul:
-    """Return what counts after the variables that all programs for Consul know."""
-    changes: dict[str, object] = {field: environ[name] for name, field in ENVIRONMENT.items() if environ.get(name)}
+    """Return what counts after the variables that all programs for Consul know, but for those that are withheld."""
+    names = ENVIRONMENT.keys() - withheld(consul, environ)
+    changes: dict[str, object] = {ENVIRONMENT[name]: environ[name] for name in names if environ.get(name)}
     verify = TRUTH.get(environ.get(VERIFY, "").lower())
     if verify is not None:
         changes["verify"] = verify
     return replace(consul, **changes)
+
+
+def withheld(consul: Consul, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables with secrets that a server is not to have: it is not the one that they are meant for.
+
+    A stranger's vagga.yaml may name any server; whoever set the secrets says by CONSUL_HTTP_ADDR whose they are.
+    """
+    own = environ.get(ADDRESS) or USUAL_ADDRESS
+    asked = consul.address if "://" in own else consul.address.rpartition("://")[2]
+    if _plain(asked) == _plain(own):
+        return ()
+    return tuple(name for name in SECRETS if environ.get(name))
+
+
+def _plain(address: str) -> str:
+    """Return one of the ways to write an address."""
+    scheme, separator, place = address.rstrip("/").lower().rpartition("://")
+    host, colon, port = place.rpartition(":")
+    return f"{scheme}{separator}{'127.0.0.1' if host == 'localhost' else host}{colon}{port}"
 
 
 # --- services -----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 
 import httpx
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 OK = 200
 LONGEST_SHOWN = 120
+LARGEST = 16 << 20
+"""Bytes of an answer that are taken: tens of thousands of instances."""
 INDEX = "x-consul-index"
 
 
@@ -42,7 +45,7 @@ class Session:
         url = httpx.URL(self.address)
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError("write http://HOST:PORT or https://HOST:PORT")
-        headers = {"User-Agent": f"vagga/{__version__}"}
+        headers = {"User-Agent": f"vagga/{__version__}", "Accept-Encoding": "identity"}
         if consul.token:
             headers["X-Consul-Token"] = consul.token
         self._extensions = {"sni_hostname": consul.server_name} if consul.server_name else {}
@@ -62,26 +65,38 @@ class Session:
         """
         try:
             async with asyncio.timeout(request.seconds):
-                response = await self._client.request(
-                    request.method,
-                    f"{self.address}{request.path}",
-                    params=request.query,
-                    json=request.body,
-                    extensions=self._extensions,
-                )
+                response, said = await self._exchange(request)
         except TimeoutError:
             raise Refusal(f"no answer within {request.seconds:.0f} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise Refusal(cause(error)) from error
         if response.status_code != OK:
-            said = " ".join(response.text.split())[:LONGEST_SHOWN]
-            raise Refusal(f"{response.status_code}: {said or response.reason_phrase}", response.status_code)
+            shown = " ".join(said.decode("utf-8", "replace").split())[:LONGEST_SHOWN]
+            raise Refusal(f"{response.status_code}: {shown or response.reason_phrase}", response.status_code)
         if request.method != "GET":
             return None, ""
         try:
-            return response.json(), response.headers.get(INDEX, "")
-        except ValueError:
-            raise Refusal("its answer is not JSON", response.status_code) from None
+            return json.loads(said), response.headers.get(INDEX, "")
+        except (ValueError, RecursionError):
+            raise Refusal("with what is not JSON", response.status_code) from None
+
+    async def _exchange(self, request: Request) -> tuple[httpx.Response, bytes]:
+        """Send a request; return the answer and what it says.
+
+        Raises:
+            Refusal: it says more than it may.
+        """
+        url = f"{self.address}{request.path}"
+        said = bytearray()
+        async with self._client.stream(
+            request.method, url, params=request.query, json=request.body, extensions=self._extensions
+        ) as response:
+            # As it comes: nobody asked for a compressed one, of which a little can mean very much.
+            async for piece in response.aiter_raw():
+                said += piece
+                if len(said) > LARGEST:
+                    raise Refusal(f"more than {LARGEST >> 20} MiB", response.status_code)
+        return response, bytes(said)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -32,6 +32,8 @@ else:
 
 MOST_REQUESTS = 8  # spawns asked for and not answered: more could fill both directions of the channel
 LARGEST_NOTICE = 64 * 1024
+LAST_NOTICES = 1024  # reads for the rest of them: as many as a socket keeps
+EMFILE = 24
 READY = b"READY=1"
 SIGKILL = 9
 
@@ -91,6 +93,13 @@ class Live:
         """Tell whether the program is PID 1 itself, so that nobody else is there to be spoken to."""
         return self.program.first == EXEC
 
+    def tell(self, message: channel.Message, descriptors: tuple[int, ...] = ()) -> bool:
+        """Tell its PID 1; return False if that is gone, or takes nothing: it is not waited for, and can be killed."""
+        try:
+            return self.control is not None and self.control.send(message, descriptors)
+        except OSError:
+            return False
+
 
 class Roster:
     """Who is there: asks the spawner for runs, listens to them, and tells of each that it began and ended.
@@ -139,6 +148,7 @@ class Roster:
         self._pipes = stage.streams == PIPES
         self._plans = {child.name: child for child in stage.children}
         self._requests: list[tuple[Live, Launch]] = []
+        self._refused: list[tuple[Live, Failure]] = []
         self._asked = 0
         self._number = 0
         self._lost = False
@@ -176,8 +186,8 @@ class Roster:
                 _signal.pidfd_send_signal(live.pidfd, number)
             except ProcessLookupError:
                 pass  # It has just died by itself.
-        elif live.control is not None:
-            live.control.send(message)
+        else:
+            live.tell(message)
 
     def kill(self, name: str) -> None:
         """Kill a child, or note that it is to be killed as soon as the spawner has it."""
@@ -188,8 +198,8 @@ class Roster:
     def say_to_starting(self, message: channel.Message) -> None:
         """Tell every PID 1 whose program does not run yet."""
         for live in self.live.values():
-            if live.control is not None and not live.running:
-                live.control.send(message)
+            if not live.running:
+                live.tell(message)
 
     def found(self, number: int, text: str) -> None:
         """Take that a run has printed `text`."""
@@ -209,11 +219,23 @@ class Roster:
                 self._request(live, launch)
             except OSError as error:
                 self._asked -= 1
-                self._fail(live, Failure("spawner" if self._lost else "descriptors", error.errno or 0))
+                self._refused.append((live, Failure("spawner" if self._lost else "descriptors", error.errno or 0)))
+
+    def deadlines(self) -> tuple[float, ...]:
+        """Return when something is to be told: now, if a request could not even be sent."""
+        return (self._now(),) if self._refused else ()
+
+    def tell_refused(self) -> None:
+        """Tell what could not be asked for. Not at once: who starts it again at once would never hear a signal."""
+        refused, self._refused = self._refused, []
+        for live, failure in refused:
+            if live.number in self.live:
+                self._fail(live, failure)
 
     def _request(self, live: Live, launch: Launch) -> None:
         """Send the request for one child with its descriptors."""
         live.control, theirs = channel.pair()
+        os.set_blocking(live.control.fileno(), False)
         passed = [theirs.fileno()]
         ends: list[int] = []
         try:
@@ -250,6 +272,9 @@ class Roster:
         self._asked -= 1
         if answer.failure is not None:
             self._fail(live, answer.failure)
+        elif answer.pidfd < 0:
+            os.kill(answer.pid, SIGKILL)  # There was no room for its descriptor, so its end could not be seen.
+            self._fail(live, Failure("descriptors", EMFILE))
         else:
             live.pid, live.pidfd = answer.pid, answer.pidfd
             self._watches.add(live.pidfd, ENDED, IN, lambda _: self._end(live))
@@ -273,7 +298,10 @@ class Roster:
 
     def _listen(self, live: Live) -> bool:
         """Take one message of a PID 1; return False when there will be no more."""
-        received = live.control.receive() if live.control is not None else None
+        try:
+            received = live.control.receive() if live.control is not None else None
+        except BlockingIOError:
+            return False
         if received is None:
             if live.control is not None:
                 self._watches.remove(live.control.fileno())
@@ -291,9 +319,20 @@ class Roster:
                 os.set_blocking(fd, False)
                 live.ready = fd
                 self._watches.add(fd, TOLD, IN, lambda _: self._take_readiness(live))
+            case (("ready",), ()):
+                self._lack_room(live, ())
+            case (("terminals",), descriptors) if len(descriptors) <= (live.program.streams == TERMINALS):
+                self._lack_room(live, descriptors)
             case (message, descriptors):
                 self._hear(live, message, descriptors)
         return True
+
+    def _lack_room(self, live: Live, descriptors: tuple[int, ...]) -> None:
+        """End a child of which not all descriptors have arrived: we have as many as we may have."""
+        for fd in descriptors:
+            os.close(fd)
+        live.failure = Failure("descriptors", EMFILE)
+        self._kill(live)
 
     def _take_readiness(self, live: Live) -> bool:
         """Take what a program says of itself; return False when there is no more for now, or for good.
@@ -341,8 +380,9 @@ class Roster:
         if live.is_first and live.failure is None:
             while live.status < 0 and (answer := self._spawner.receive()) is not None:
                 self._use_answer(answer)
-        while self._take_readiness(live):
-            pass
+        for _ in range(LAST_NOTICES):
+            if not self._take_readiness(live):
+                break
         self._traffic.finish(live.number)
         failure = live.failure
         if failure is not None and not live.running:

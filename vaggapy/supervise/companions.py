@@ -35,15 +35,21 @@ SLACK = 5.0  # seconds after its time in which the prober must have said that a 
 KEPT = 4096  # bytes of the output of a check
 LONGEST_DETAIL = 200
 CHUNK = 64 * 1024
+MOST_PIECES = 32  # reads for the rest of its output: a pipe holds 16 of them
 
 
 class Open:
-    """A check under way. `live`: in whose namespaces, None for the prober; `own`: its number there."""
+    """A check under way. `live`: in whose namespaces, None for the prober; `own`: its number there.
 
-    __slots__ = ("deadline", "fd", "id", "live", "number", "own", "said", "timeout")
+    `again`: a prober has been lost over it already.
+    """
+
+    __slots__ = ("again", "deadline", "fd", "id", "live", "number", "own", "probe", "said", "timeout")
 
     def __init__(self, probe: Probe, deadline: float, live: Live | None = None, own: int = 0, fd: int = -1) -> None:
         """Note what was asked; `fd` is where its output comes."""
+        self.probe = probe
+        self.again = False
         self.id = probe.id
         self.number = probe.number
         self.timeout = probe.timeout
@@ -100,9 +106,18 @@ class Companions:
         self.abandon(probe.id)
         if probe.check.kind == words.EXEC:
             self._probe_inside(probe)
+        else:
+            self._probe_outside(probe, again=False)
+
+    def _probe_outside(self, probe: Probe, *, again: bool) -> None:
+        """Have the prober carry out a check."""
+        try:
+            prober = self._prober or self._start_prober()
+        except OSError as error:
+            self._cannot_look(probe, error)
             return
-        prober = self._prober or self._start_prober()
-        self._open[probe.id] = Open(probe, self._now() + probe.timeout + SLACK)
+        check = self._open[probe.id] = Open(probe, self._now() + probe.timeout + SLACK)
+        check.again = again
         if not prober.send(("probe", probe.id, probe.number, pack(probe.check), probe.timeout)):
             self._lose_prober()
 
@@ -139,8 +154,9 @@ class Companions:
         check = next((check for check in self._open.values() if check.live is live and check.own == own), None)
         if check is None:
             return
-        while self._read(check):
-            pass
+        for _ in range(MOST_PIECES):  # what it has left behind may go on to write
+            if not self._read(check):
+                break
         self._let_go(check)
         if failure is not None:
             self._settle(check, passed=False, detail=_why_not_started(failure))
@@ -157,8 +173,7 @@ class Companions:
         try:
             read, write = os.pipe2(os.O_CLOEXEC)
         except OSError as error:
-            what = error.strerror or "no pipe"
-            self._feed(events.Probed(self._now(), probe.id, probe.number, passed=False, detail=what))
+            self._cannot_look(probe, error)
             return
         self._own += 1
         check = Open(probe, self._now() + probe.timeout, live, self._own, read)
@@ -166,10 +181,14 @@ class Companions:
         os.set_blocking(read, False)
         self._watches.add(read, BYTES, IN, lambda _: self._read(check))
         program = live.program
-        live.control.send(
-            ("probe", check.own, probe.check.words, dict(program.environ), program.directory), (write,)
-        )  # If it is gone, its end is about to be told.
+        # If it is gone, its end is about to be told.
+        live.tell(("probe", check.own, probe.check.words, dict(program.environ), program.directory), (write,))
         os.close(write)
+
+    def _cannot_look(self, probe: Probe, error: OSError) -> None:
+        """Fail a check that the machine has no room for: the children go on."""
+        what = f"the check cannot be made: {(error.strerror or 'no room').lower()}"
+        self._feed(events.Probed(self._now(), probe.id, probe.number, passed=False, detail=what))
 
     def _read(self, check: Open) -> bool:
         """Take output of a check; return False when there is no more for now, or for good."""
@@ -197,8 +216,8 @@ class Companions:
         if check.live is None:
             if self._prober is not None:
                 self._prober.send(("abandon", check.id))
-        elif check.live.control is not None:
-            check.live.control.send(("unprobe", check.own))
+        else:
+            check.live.tell(("unprobe", check.own))
 
     def _settle(self, check: Open, passed: bool, detail: str = "", value: str = "") -> None:
         """Tell the result, unless it is no longer wanted."""
@@ -236,14 +255,20 @@ class Companions:
             self._settle(check, passed, detail, value)
 
     def _lose_prober(self) -> None:
-        """The prober is gone or stuck: what it had to do has failed, and the next check starts another."""
+        """The prober is gone or stuck: another one does what it had to do, but nothing twice: that may be the cause."""
         if self._prober is None:
             return
         self._watches.remove(self._prober.fileno())
         self._prober.stop(0)
         self._prober = None
         for check in [check for check in self._open.values() if check.live is None]:
-            self._settle(check, passed=False, detail="the process that checks has ended")
+            if self._open.get(check.id) is not check:
+                continue  # What followed from another one has taken its place.
+            if check.again:
+                self._settle(check, passed=False, detail="the process that checks has ended")
+            else:
+                del self._open[check.id]
+                self._probe_outside(check.probe, again=True)
 
     # --- the catalog ------------------------------------------------------------------------------------------
 
@@ -265,7 +290,13 @@ class Companions:
 
             catalog.main(end, pack(consul), pack(services), pack(watched))
 
-        self._catalog = start_companion(main)
+        try:
+            self._catalog = start_companion(main)
+        except OSError as error:
+            what = f"Consul hears nothing of this run: {(error.strerror or 'no room').lower()}"
+            remedy = "the children run all the same; free what the machine lacks"
+            self._message(f"vagga: {one_line(what, remedy, 'consul-process-ended')}\n")
+            return
         self._watches.add(self._catalog.fileno(), TOLD, IN, lambda _: self._take_news())
 
     def advertise(self, name: str, status: str) -> None:
@@ -321,4 +352,4 @@ def _how_it_ended(status: int, said: bytes) -> str:
 
 def _why_not_started(packed: object) -> str:
     failure = unpack(packed, SPEC_CLASSES)
-    return f"cannot run {visible(failure.source or failure.target)}: {os.strerror(failure.errno)}"
+    return f"cannot run {visible(failure.source or failure.target) or 'a program'}: {os.strerror(failure.errno)}"

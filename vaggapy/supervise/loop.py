@@ -144,7 +144,7 @@ class Loop:
         return time.monotonic() - self._suspended
 
     def _turn(self) -> None:
-        deadlines = (*self._timers.values(), *self._traffic.deadlines())
+        deadlines = (*self._timers.values(), *self._traffic.deadlines(), *self._roster.deadlines())
         if self._companions is not None:
             deadlines += self._companions.deadlines()
         timeout = max(0.0, min(deadlines) - self._now()) if deadlines else -1
@@ -154,6 +154,7 @@ class Loop:
 
     def _fire_timers(self) -> None:
         self._traffic.flush_due()
+        self._roster.tell_refused()
         if self._companions is not None:
             self._companions.expire()
         now = self._now()

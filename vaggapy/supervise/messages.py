@@ -168,8 +168,8 @@ def _still_alive(told: StillAlive) -> str:
 
 
 def _ended(told: Ended) -> str:
-    if told.cause is None and not told.children:
-        return ""
+    if told.cause is None and not told.children and told.code:
+        return ""  # The command line has said that nobody is selected.
     chain = ""
     if len(told.chain) > 1:
         from vaggapy.supervise import story  # only with rules, after a failure
@@ -192,6 +192,8 @@ def how(told: Ended) -> str:
             return f"{why}, all ended after {whole}"
         case SpawnerEnded():
             return f"the spawner was lost, all ended after {whole}"
+        case None if not told.children:
+            return "no child starts by itself"
         case None:
             return f"all {told.children} exited with code 0 after {whole}"
         case _:

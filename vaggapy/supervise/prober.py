@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 from vaggapy.config import rules
 from vaggapy.errors import InternalError, visible
 from vaggapy.record import records, unpack
+from vaggapy.sandbox.companion import limit_memory
 from vaggapy.supervise.probes import files, ports, processes
 from vaggapy.supervise.probes.outcome import Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vaggapy.config.rules import Check
     from vaggapy.sandbox.channel import Channel
     from vaggapy.supervise.probes.web import Browser
@@ -35,6 +40,7 @@ def main(end: Channel, project: str, own: tuple[int, ...]) -> None:
 
     `project`: the directory whose files are looked at. `own`: pids of processes that NOT_RUNNING never finds.
     """
+    limit_memory()
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     prober = Prober(end, project, own, loop)
@@ -55,6 +61,8 @@ class Prober:
         self._loop = loop
         self._open: dict[str, asyncio.Task[None]] = {}
         self._browser: Browser | None = None
+        self._looks: dict[Check, asyncio.Future[Outcome]] = {}
+        self._preparing = asyncio.Lock()
         try:
             self._project = os.open(project, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
@@ -105,9 +113,11 @@ class Prober:
 
     async def _prepare_browser(self) -> None:
         """Load what checks by HTTP need, before the time of the first one begins, and without holding up others."""
-        browser = await asyncio.to_thread(_load_browser)
-        await browser.prepare()
-        self._browser = self._browser or browser
+        async with self._preparing:  # once: a hundred checks that come together must not load it a hundred times
+            if self._browser is None:
+                browser = await asyncio.to_thread(_load_browser)
+                await browser.prepare()
+                self._browser = browser
 
     async def _carry_out(self, check: Check, timeout: float) -> Outcome:
         match check.kind:
@@ -122,15 +132,28 @@ class Prober:
             case rules.NOT_EXISTS:
                 return files.is_missing(self._project, check.target)
             case rules.FILE_CONTAINS:
-                return await asyncio.to_thread(files.contains, self._project, check)
+                return await self._in_thread(check, lambda: files.contains(self._project, check))
             case rules.NOT_RUNNING:
-                return await asyncio.to_thread(processes.none_runs, check.target, self._own)
+                return await self._in_thread(check, lambda: processes.none_runs(check.target, self._own))
             case other:
                 return Outcome(False, f"a check of the kind '{other}' is not for the prober")
+
+    async def _in_thread(self, check: Check, look: Callable[[], Outcome]) -> Outcome:
+        """Look in a thread. One that takes longer than the check may is not begun again, but waited for the next time.
+
+        A thread cannot be ended: those that read a huge file would become ever more.
+        """
+        if check not in self._looks:
+            self._looks[check] = self._loop.run_in_executor(None, look)
+            self._looks[check].add_done_callback(lambda _: self._looks.pop(check))
+        return await asyncio.shield(self._looks[check])
 
 
 def _load_browser() -> Browser:
     """Return a new browser."""
     from vaggapy.supervise.probes.web import Browser  # with httpx, 300 ms, and not everybody checks by HTTP
 
+    if find_spec("sniffio") is None:
+        # httpcore looks for it at each step of each request: a third of all the work, where it is not installed.
+        sys.modules["sniffio"] = None  # type: ignore[assignment]  # what the documentation of `import` says
     return Browser()

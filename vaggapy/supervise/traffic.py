@@ -25,6 +25,8 @@ LAST_LINES = 10
 PIECE = 4 * 1024  # bytes that are kept of a stream until another one of the child speaks
 PIECES = 8
 LARGEST_FREED = 1024 * 1024
+MOST_PIECES = 256
+"""Reads for the rest of a stream: a pipe holds 16, and a process of another child, that was given it, may go on."""
 
 
 class Stream:
@@ -130,8 +132,9 @@ class Traffic:
         """Read what an owner, of whom no process is left, has written, and close its streams."""
         for fd in self.of(owner):
             os.set_blocking(fd, False)
-            while self._read(fd):
-                pass
+            for _ in range(MOST_PIECES):
+                if not self._read(fd):
+                    break
             self._close(fd)
 
     def close(self, owner: int) -> None:

@@ -13,6 +13,8 @@ CLOSED = select.EPOLLERR | select.EPOLLHUP
 
 # The order of one turn: signals, what the spawner and the children say, exits, bytes.
 FIRST, TOLD, ENDED, BYTES = 0, 1, 2, 3
+LONGEST_WAIT = 86_400.0
+"""Seconds: epoll takes no more than 24 days."""
 
 
 class Watches:
@@ -44,8 +46,9 @@ class Watches:
             self._epoll.unregister(fd)
 
     def wait(self, timeout: float) -> None:
-        """Wait until something is ready, at most `timeout` seconds (-1: for ever), and make the calls."""
-        ready = [(self._calls[fd], fd, mask) for fd, mask in self._epoll.poll(timeout) if fd in self._calls]
+        """Wait until something is ready, at most `timeout` seconds (-1: for ever) or a day, and make the calls."""
+        happened = self._epoll.poll(min(timeout, LONGEST_WAIT))
+        ready = [(self._calls[fd], fd, mask) for fd, mask in happened if fd in self._calls]
         ready.sort(key=lambda item: item[0][0])
         for entry, fd, mask in ready:
             if self._calls.get(fd) is entry:  # Not closed, or even used again, by what came before in this turn.

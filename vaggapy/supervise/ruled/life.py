@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vaggapy.config.rules import (
     FILE_CONTAINS,
+    GLOBAL,
     HTTP,
     IS_HEALTHY,
     IS_STARTED,
@@ -18,6 +19,7 @@ from vaggapy.config.rules import (
     STOPPED,
     STOPPING,
     TCP,
+    WATCH,
     Restart,
     Rule,
 )
@@ -172,4 +174,7 @@ def describe(check: Check) -> str:
 
 def describe_when(when: When) -> str:
     """Return what a trigger waits for, in a few words."""
-    return when.source if when.source in SIGNALS else f"{when.source} {when.event}"
+    if when.source in SIGNALS:
+        return when.source
+    outside = when.source == GLOBAL or when.source.startswith(WATCH)
+    return f"{when.source} {when.event}" if outside else f"{when.event} of {when.source}"

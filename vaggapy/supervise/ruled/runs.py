@@ -77,7 +77,9 @@ def close(turn: RuledTurn, name: str) -> None:
 
 
 def _over_in_stop(turn: RuledTurn, name: str, told: Told) -> None:
-    """An end that was asked for, or that nobody cares for any more."""
+    """An end that was asked for, or that nobody cares for any more; but a hook is expected to succeed."""
+    if told.code and turn.is_hook(name) and turn.children[name].leaving == STAYS:
+        told = replace(told, cause=ASIDE)
     turn.put(name, phase=DONE, leaving=STAYS)
     turn.note(name, outcome=FAILED if told.code else COMPLETED)
     turn.tell(told)
