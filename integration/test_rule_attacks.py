@@ -127,6 +127,15 @@ def test_a_process_1_that_takes_nothing_more_does_not_hold_up_the_supervisor(pro
     assert run.finish(10).code == 143
 
 
+def test_a_spawner_that_is_suspended_does_not_hold_up_the_end(project: Project) -> None:
+    project.write(group({"a": {"run": "touch /work/runs; " + STAY}}))
+    run = project.start("up")
+    wait_until(lambda: project.has("runs"), "the child runs")
+    os.kill(run.spawner(), signal.SIGSTOP)
+    run.signal(signal.SIGTERM)
+    assert run.finish(10).code == 143
+
+
 # --- hostile children ---------------------------------------------------------------------------------------------
 
 

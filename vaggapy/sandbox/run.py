@@ -37,7 +37,6 @@ NO_IDS = IdMaps((), ())
 RUN_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS
 CHILD_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID
 SIGKILL = 9
-SIGCHLD = 17
 SIGTSTP = 20
 FOR_THE_SUPERVISOR = (1, 2, 3, 15, 20, 21, 22)  # HUP INT QUIT TERM TSTP TTIN TTOU
 COUNTED_SIGNALS = (*FOR_THE_SUPERVISOR, 18, 28)  # and CONT WINCH
@@ -122,8 +121,9 @@ class Spawner:
         if self.pid > 0:
             pid, self.pid = self.pid, -1
             try:
+                _signal.pidfd_send_signal(self.pidfd, SIGKILL)  # It has nothing to tidy up, and may be suspended.
                 os.waitpid(pid, 0)
-            except ChildProcessError:
+            except (ProcessLookupError, ChildProcessError):
                 pass
             os.close(self.pidfd)
 
