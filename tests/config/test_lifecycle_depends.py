@@ -314,3 +314,10 @@ def test_N7_depends_on_and_depends_are_wrong_together() -> None:
     assert mistakes("depends: [], depends_on: [job]", JOB) == [
         "'depends' and 'depends_on' say the same (keep one of them) [duplicate-key]"
     ]
+
+
+def test_D6_in_a_run_of_jobs_every_child_is_meant_to_end() -> None:
+    lines = ("web: depends: [{process-exited: job}]", "job: timeout: 9s")
+
+    assert wrong(".mode: wait-all-successful", *lines) == []
+    assert "not meant to end" in wrong(*lines)[0]

@@ -166,7 +166,7 @@ def _possible(reader: Reader, group: Group, mention: Mention, target: str) -> No
             what = f"'{name}' stands for several children, and only one can be spawned"
             reader.report(mark, what, f"name one of them, as '{name}-0'", "bad-value")
         return
-    if mention.how == PROCESS_EXITED and not rule.once:
+    if mention.how == PROCESS_EXITED and not rule.once and group.mode != WAIT_ALL_SUCCESSFUL:
         what = f"'{name}' is not meant to end, so nothing can wait for its exit"
         reader.report(mark, what, f"add 'once: true' to '{target}'", "not-once")
     if mention.how == WHEN and target == mention.owner and mention.event not in (HEALTHY, UNHEALTHY):

@@ -26,7 +26,7 @@ from vaggapy.supervise.state import BACKOFF, DONE, DORMANT, IDLE, STAYS, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vaggapy.config.rules import Check
+    from vaggapy.config.rules import Check, Depend
     from vaggapy.supervise.events import ChildNotStarted, Probed
     from vaggapy.supervise.ruled.turn import RuledTurn
 
@@ -169,7 +169,7 @@ def _met(turn: RuledTurn, name: str) -> None:
     turn.cancel(f"gate {name}")
     turn.cancel(f"poll {name}")
     turn.tell(Met(name, describe(turn.rule(name).depends[gate].check)))
-    turn.note(name, gate=gate + 1)
+    turn.note(name, gate=gate + 1, detail="")
     enter(turn, name)
 
 
@@ -229,6 +229,7 @@ def probed(turn: RuledTurn, _: str, name: str, result: Probed) -> None:
         why = f"{result.detail or 'not so'} (retry disabled)"
         unmet(turn, name, describe(depend.check), why, skips=depend.skips)
     else:
+        turn.note(name, detail=result.detail)
         turn.set_timer(f"poll {name}", turn.now + depend.poll)
 
 
@@ -243,13 +244,19 @@ def due(turn: RuledTurn, kind: str, name: str) -> None:
         _look(turn, name)
     elif kind == "gate":
         depend = turn.rule(name).depends[turn.life(name).gate]
-        unmet(turn, name, describe(depend.check), f"not so after {depend.timeout:g} s", skips=depend.skips)
+        unmet(turn, name, describe(depend.check), _too_late(turn, name, depend), skips=depend.skips)
     else:
         when = turn.rule(name).when
         if when is not None and not turn.life(name).released:
             what, why = describe_when(when), f"it did not come within {when.timeout:g} s"
             turn.note(name, released=True)
             unmet(turn, name, what, why, skips=not when.fails)
+
+
+def _too_late(turn: RuledTurn, name: str, depend: Depend) -> str:
+    """Return why a child stops waiting, with what the last look saw."""
+    detail = turn.life(name).detail
+    return f"not so after {depend.timeout:g} s" + (f" ({detail})" if detail else "")
 
 
 def tick(turn: RuledTurn, name: str, *, first: bool = False) -> None:

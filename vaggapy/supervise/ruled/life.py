@@ -59,7 +59,8 @@ class Life(Record):
 
     `runs`: how often its program was started. `spent`: restarts used. `wait`: the last backoff, seconds.
     `released`: what `when` waits for has come. `queued`: one more start was asked for while it ran.
-    `gate`: the entry of `depends` that it waits for; `admitted`: it has passed them and its condition.
+    `gate`: the entry of `depends` that it waits for, `detail` why not yet. `admitted`: it has passed them and its
+    condition.
     `environ`: what `file-contains` found. `conditional`: the process is that of its condition.
     `asked`: signals that it got in this run. `doomed`: the check that ends this run.
     `outcome`: "" while it may run again.
@@ -74,6 +75,7 @@ class Life(Record):
     released: bool = False
     queued: bool = False
     gate: int = 0
+    detail: str = ""
     admitted: bool = False
     environ: tuple[tuple[str, str], ...] = ()
     conditional: bool = False
