@@ -19,7 +19,6 @@ from vaggapy.config.rules import (
     ON_FAIL_EVENT,
     ON_FAIL_SPAWN,
     OUTPUT_MATCHES,
-    SHUTDOWN,
     SIGNALS,
     STARTUP,
     STOPPED,
@@ -31,6 +30,7 @@ from vaggapy.config.rules import (
 )
 from vaggapy.errors import CommandError, ExitCode, one_line
 from vaggapy.record import Record, replace
+from vaggapy.supervise.ruled.life import is_hook
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -248,12 +248,6 @@ class _Choice:
 def _is_outside(source: str) -> bool:
     """Return whether the source of a `when` is a watch or a signal."""
     return source.startswith(WATCH) or source in SIGNALS
-
-
-def is_hook(rule: Rule) -> bool:
-    """Return whether a child runs only because another one, or the group, stops."""
-    when = rule.when
-    return when is not None and (when.event in HOOKS or (when.source == GLOBAL and when.event == SHUTDOWN))
 
 
 def _of_group(rules: Rules, children: Mapping[str, Rule], choice: _Choice) -> Rules:
