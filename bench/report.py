@@ -13,7 +13,8 @@ is that of the medians, ours to theirs. Times depend on the machine and on what 
 
     ./script/bench                  all rows, a few minutes; replaces the section below for this kind of account
     ./script/bench --quick          few runs
-    ./script/bench --only stop      one row: start, size, spawn, many, kill, stop, output or idle
+    ./script/bench --only stop      one row: start, spawn, many, kill, stop, output, idle, inputs, builds or size
+    ./script/bench --soak           a million random steps of the policy, with every promise checked after each
 
 What is measured is a regular installation in a virtual environment of its own (`VAGGA_BENCH_VENV` names another place),
 not the checkout. Peers that are not installed are left out and named. The reasons for budgets that are not met are in
