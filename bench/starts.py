@@ -95,10 +95,10 @@ def size_lines(bench: Bench) -> list[Line]:
         )
         for number in range(MANY_COMMANDS - 1)
     )
-    small, large = bench.project("one", COMMANDS), bench.project("many", commands, containers)
+    small, large = bench.project("size-one", COMMANDS), bench.project("size-many", commands, containers)
     small_touched, large_touched = (
         bench.project("one-touched", COMMANDS),
-        bench.project("many-touched", commands, containers),
+        bench.project("size-touched", commands, containers),
     )
     time.sleep(UNCHANGED)
     start = partial(_in, words=[bench.vagga, "true"], environ=bench.environ)
