@@ -195,8 +195,7 @@ def test_d7_not_listening_with_a_name_that_is_not_found_does_not_pass_and_says_s
 
 
 def test_h16_a_name_with_an_address_of_ipv6_alone_is_reached(tmp_path: Path) -> None:
-    if not has_ipv6():
-        pytest.skip("no IPv6 here")
+    need(has_ipv6(), "there is no IPv6 here")
     with prober_that_knows(tmp_path, "::1 six") as prober:
         for host in ("six", "[::1]"):
             with listening("::1") as (_, port):

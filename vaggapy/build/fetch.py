@@ -20,7 +20,6 @@ from vaggapy.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, NoReturn
 
@@ -308,9 +307,11 @@ def client(outside: Outside) -> httpx.Client:
     """Return an HTTP client that heeds the proxy variables and SSL_CERT_FILE, and gives content as it is sent."""
     import httpx  # 130 ms, see the top
 
+    from vaggapy.net.web import certificates  # with ssl, which httpx has loaded
+
     try:
         return httpx.Client(
-            verify=_authorities(),
+            verify=certificates() or True,
             follow_redirects=True,
             max_redirects=LONGEST_REDIRECT,
             timeout=httpx.Timeout(outside.read_seconds, connect=outside.connect_seconds),
@@ -323,16 +324,6 @@ def client(outside: Outside) -> httpx.Client:
             cause = cause.replace(word, without_credentials(word))
         remedy = "http_proxy, https_proxy and all_proxy are to be http://HOST:PORT"
         raise CommandError(f"proxy variables: {cause}", remedy, PROXY) from error
-
-
-def _authorities() -> ssl.SSLContext | bool:
-    """Return the system's certificates of authorities, with the variables; True, for httpx's own, if it has none."""
-    import ssl  # with httpx
-
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile or (paths.capath and os.access(paths.capath, os.R_OK) and os.listdir(paths.capath)):
-        return ssl.create_default_context()
-    return True
 
 
 def explained(error: Exception, outside: Outside) -> _RefusalError:
