@@ -25,6 +25,8 @@ KEEP = "keep-going"
 MODES = ["stop-on-failure", "wait-all-successful", KEEP]
 STAY = "exec sleep 60"
 COUNT = "echo $$ >> runs; "
+STEADY = 40
+"""Looks of `wait_until`, a fifth of a second at least."""
 
 
 def restart(
@@ -397,8 +399,15 @@ def test_S10_restarts_checks_and_hooks_leave_vagga_with_the_descriptors_that_it_
         wait_until(lambda number=number: project.read("runs").count("\n") == 60 * number, "runs", 60)  # type: ignore[misc]
         wait_until(lambda: len(process.inits()) == 1, "all but one are gone")
         wait_until(lambda: count(project, "start") == count(project, "exit") + 1, "all of them were told")
-        first, second = (len(os.listdir(f"/proc/{pid}/fd")) for pid in (process.pid, spawner))
-        open_ones.append((first, second))
+        seen: list[tuple[int, int]] = []
+
+        def settled(seen: list[tuple[int, int]] = seen) -> bool:
+            """The last end of `passed` may still start `each` once more: wait until nothing changes."""
+            seen.append((len(os.listdir(f"/proc/{process.pid}/fd")), len(os.listdir(f"/proc/{spawner}/fd"))))
+            return len(seen) > STEADY and len(set(seen[-STEADY:])) == 1
+
+        wait_until(settled, "as many descriptors for a while")
+        open_ones.append(seen[-1])
     assert open_ones[0] == open_ones[1]
     process.signal(signal.SIGTERM)
     assert process.finish().code == 143
