@@ -42,7 +42,7 @@ def deadline(seconds: float = 10.0) -> Callable[[], bool]:
     return lambda: time.monotonic() < end
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
     """Poll until `condition` holds; fail after `seconds`."""
     going = deadline(seconds)
     while not condition():
@@ -129,6 +129,13 @@ def user_namespace(pid: int) -> str:
         return ""
 
 
+def sleep_of(pid: int) -> tuple[str, ...]:
+    """Return the state of a process and how often it has been taken off a processor: it changes when it runs."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    values = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return values["State"][0], values["voluntary_ctxt_switches"], values["nonvoluntary_ctxt_switches"]
+
+
 def handles(pid: int, number: int) -> bool:
     """Return whether a process has a function for a signal."""
     try:
@@ -184,7 +191,7 @@ class Running:
         """Signal the supervisor only."""
         self.process.send_signal(number)
 
-    def finish(self, seconds: float = 20.0) -> Result:
+    def finish(self, seconds: float = 60.0) -> Result:
         """Wait for the end."""
         try:
             out, err = self.process.communicate(timeout=seconds)
@@ -213,6 +220,26 @@ class Running:
     def inits(self) -> list[int]:
         """Return the pids of the children's PID 1, as this process sees them."""
         return sorted(self._children(self.spawner()))
+
+    def descriptors_at_rest(self) -> tuple[int, int]:
+        """Return how many descriptors supervisor and spawner hold, when nothing is under way any more.
+
+        That is when both have slept, without running once, for ten looks: whatever one has for the other wakes it.
+        """
+        pids = (self.pid, self.spawner())
+        looks: list[list[tuple[str, ...]]] = []
+
+        def rests() -> bool:
+            looks.append([sleep_of(pid) for pid in pids])
+            return (
+                len(looks) > 10
+                and len({str(look) for look in looks[-10:]}) == 1
+                and all(state == "S" for state, *_ in looks[-1])
+            )
+
+        wait_until(rests, "rest")
+        first, second = (len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+        return first, second
 
     @staticmethod
     def _children(pid: int) -> list[int]:
@@ -278,7 +305,7 @@ class Project:
         path = self.directory / name
         return path.read_text() if path.exists() else ""
 
-    def run(self, *words: str, seconds: float = 20.0, **how: object) -> Result:
+    def run(self, *words: str, seconds: float = 60.0, **how: object) -> Result:
         """Run `vagga WORDS` to its end."""
         return self.start(*words, **how).finish(seconds)  # type: ignore[arg-type]  # passed on as they come
 

@@ -64,6 +64,7 @@ def test_a_packed_image_is_the_same_root_again(small: Project) -> None:
         assert (one.mode, one.uid, one.gid, one.mtime, one.type, one.linkname) == (
             (other.mode, other.uid, other.gid, other.mtime, other.type, other.linkname)
         ), name
+        assert one.pax_headers.get("mtime") == other.pax_headers.get("mtime"), f"{name}: all nine digits"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file a capability from outside")

@@ -25,8 +25,6 @@ KEEP = "keep-going"
 MODES = ["stop-on-failure", "wait-all-successful", KEEP]
 STAY = "exec sleep 60"
 COUNT = "echo $$ >> runs; "
-STEADY = 40
-"""Looks of `wait_until`, a fifth of a second at least."""
 
 
 def restart(
@@ -391,7 +389,6 @@ def test_S10_restarts_checks_and_hooks_leave_vagga_with_the_descriptors_that_it_
         children[f"each{round_}"] = {"run": "true", "when": {"source": f"passed{round_}", "each": "exit-failed"}}
     project.write(supervise("up", children))
     process = begin(project, "up")
-    spawner = process.spawner()
     wait_for(project, 1, "start", "stays")
     open_ones: list[tuple[int, int]] = []
     for number, signal_ in enumerate((signal.SIGUSR1, signal.SIGUSR2), 1):
@@ -399,15 +396,7 @@ def test_S10_restarts_checks_and_hooks_leave_vagga_with_the_descriptors_that_it_
         wait_until(lambda number=number: project.read("runs").count("\n") == 60 * number, "runs", 60)  # type: ignore[misc]
         wait_until(lambda: len(process.inits()) == 1, "all but one are gone")
         wait_until(lambda: count(project, "start") == count(project, "exit") + 1, "all of them were told")
-        seen: list[tuple[int, int]] = []
-
-        def settled(seen: list[tuple[int, int]] = seen) -> bool:
-            """The last end of `passed` may still start `each` once more: wait until nothing changes."""
-            seen.append((len(os.listdir(f"/proc/{process.pid}/fd")), len(os.listdir(f"/proc/{spawner}/fd"))))
-            return len(seen) > STEADY and len(set(seen[-STEADY:])) == 1
-
-        wait_until(settled, "as many descriptors for a while")
-        open_ones.append(seen[-1])
+        open_ones.append(process.descriptors_at_rest())
     assert open_ones[0] == open_ones[1]
     process.signal(signal.SIGTERM)
     assert process.finish().code == 143

@@ -253,6 +253,29 @@ def test_times_that_no_clock_shows_become_the_nearest() -> None:
     assert nanoseconds(-1e300) < 0
 
 
+@pytest.mark.parametrize(
+    ("text", "exact"),
+    [
+        ("1795335603.655382394", 1795335603_655382394),
+        ("1795335603.65538239499", 1795335603_655382394),
+        ("1795335603.5", 1795335603_500000000),
+        ("1795335603", 1795335603_000000000),
+        ("-1.000000001", -1_000000001),
+        ("-0.5", -500000000),
+    ],
+)
+def test_times_keep_all_their_digits(bench: Bench, text: str, exact: int) -> None:
+    """A float of today has a quarter of a microsecond: a root that was packed and unpacked was not the same again."""
+    member = file("f", mtime=0)
+    member[0].pax_headers = {"mtime": text}
+    assert (bench.unpack(tar(member)) / "f").stat().st_mtime_ns == exact
+
+
+def test_a_time_that_is_no_decimal_number_is_taken_as_tarfile_reads_it() -> None:
+    assert nanoseconds(1.5e3, "1.5e3") == 1_500_000_000_000
+    assert nanoseconds(7, "0" * 5000 + "7") == 7_000_000_000
+
+
 def test_a_directory_without_rights_is_filled_before_it_gets_them(bench: Bench) -> None:
     root = bench.unpack(tar(directory("d", mode=0o555), file("d/f")))
     assert stat.S_IMODE((root / "d").stat().st_mode) == 0o555

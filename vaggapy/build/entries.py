@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 
 from vaggapy.build.tree import BELOW, LONGEST, remove_entry
@@ -37,6 +38,7 @@ MOST_DIRECTORIES = 200
 CAPABILITY = "security.capability"
 EARLIEST, LATEST = -(1 << 31), 1 << 34
 BILLION = 1_000_000_000
+DECIMAL = re.compile(r"(-?)([0-9]{1,20})(?:\.([0-9]*))?")
 WALK = os.O_PATH | BELOW
 FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 SPARE = 64 << 20
@@ -44,12 +46,12 @@ SPARE = 64 << 20
 
 
 class Meta(Record):
-    """What an archive says of a member: permission bits, owner, time in seconds, extended attributes."""
+    """What an archive says of a member: permission bits, owner, time in nanoseconds, extended attributes."""
 
     mode: int
     uid: int = 0
     gid: int = 0
-    mtime: float = 0
+    mtime: int = 0
     attributes: Mapping[str, bytes] = {}
 
 
@@ -262,8 +264,7 @@ class Entries:
             if CAPABILITY in meta.attributes:
                 self._own(lambda: os.setxattr(fd, CAPABILITY, meta.attributes[CAPABILITY]))
         os.fchmod(fd, meta.mode & self._bits)
-        moment = nanoseconds(meta.mtime)
-        os.utime(fd, ns=(moment, moment))
+        os.utime(fd, ns=(meta.mtime, meta.mtime))
 
     def _own(self, change: Callable[[], None]) -> None:
         """Do what only works with ids that the namespace has; where it has only one, it need not."""
@@ -295,8 +296,7 @@ class Entries:
             os.symlink(text, name, dir_fd=fd)
         if self._keep_owners:
             self._own(lambda: os.chown(name, meta.uid, meta.gid, dir_fd=fd, follow_symlinks=False))
-        moment = nanoseconds(meta.mtime)
-        os.utime(name, ns=(moment, moment), dir_fd=fd, follow_symlinks=False)
+        os.utime(name, ns=(meta.mtime, meta.mtime), dir_fd=fd, follow_symlinks=False)
 
     def add_hard_link(self, path: str, other: str) -> None:
         """Add a second name of `other`, a path below the target that is there already."""
@@ -401,8 +401,15 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
             view = view[os.write(fd, view) :]
 
 
-def nanoseconds(seconds: float) -> int:
-    """Return a time of an archive as the kernel takes it; what no clock ever shows becomes the nearest that may be."""
+def nanoseconds(seconds: float, text: str | None = None) -> int:
+    """Return a time of an archive as the kernel takes it; what no clock ever shows becomes the nearest that may be.
+
+    `text`: the same time as the archive spells it, if it does. A float holds no more than a quarter of a microsecond.
+    """
     if not EARLIEST <= seconds <= LATEST:  # also true for what is not a number
         return 0 if seconds != seconds else (EARLIEST if seconds < 0 else LATEST) * BILLION
-    return int(seconds * BILLION)
+    exact = DECIMAL.fullmatch(text) if text is not None else None
+    if exact is None:
+        return int(seconds * BILLION)
+    sign, whole, fraction = exact.groups("")
+    return int(f"{sign}{whole}{fraction[:9]:<09}")

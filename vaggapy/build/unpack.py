@@ -15,7 +15,7 @@ import stat
 import tarfile
 import zipfile
 
-from vaggapy.build.entries import CAPABILITY, Entries, Meta, Refused, clean, write_all
+from vaggapy.build.entries import CAPABILITY, Entries, Meta, Refused, clean, nanoseconds, write_all
 from vaggapy.build.streams import BLOCK, DAMAGED, PIECE, Damaged, Stream, decompressed
 from vaggapy.build.tree import Places, Tree, reason
 from vaggapy.errors import CommandError, visible
@@ -271,7 +271,8 @@ def meta(member: tarfile.TarInfo) -> Meta:
         value = headers.get(XATTR + CAPABILITY)
         if value is not None:
             attributes[CAPABILITY] = value.encode("utf-8", "surrogateescape")
-    return Meta(member.mode & 0o7777, member.uid, member.gid, member.mtime, attributes)
+    moment = nanoseconds(member.mtime, headers.get("mtime"))
+    return Meta(member.mode & 0o7777, member.uid, member.gid, moment, attributes)
 
 
 def _place_sparse(member: tarfile.TarInfo, path: str, entries: Entries, stream: Stream) -> None:
@@ -314,7 +315,7 @@ def _place_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, 
         raise Refused("is encrypted", "use an archive without a password")
     mode = member.external_attr >> 16 if member.create_system == UNIX else 0
     kind = stat.S_IFMT(mode)
-    mtime = _zip_time(member)
+    mtime = nanoseconds(_zip_time(member))
     if member.is_dir() or kind == stat.S_IFDIR:
         entries.add_directory(path, Meta(stat.S_IMODE(mode) or DIRECTORY, mtime=mtime))
     elif kind == stat.S_IFLNK:
