@@ -31,7 +31,7 @@ def probe(directory: Path, environ: dict[str, str]) -> dict[str, object]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     told: dict[str, object] = json.loads(found.stdout)
@@ -90,7 +90,7 @@ def test_a_terminal_is_seen_with_its_size() -> None:
         stdin=subprocess.DEVNULL,
         stdout=slave,
         stderr=subprocess.PIPE,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     os.close(slave)

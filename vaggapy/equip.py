@@ -8,15 +8,17 @@ Source: supervision-systems.md 3.6, D11 of 6.5.
 
 from __future__ import annotations
 
-from vaggapy.config.rules import ABOUT_CHILDREN, EXEC, FILE_CONTAINS, NOT_EXISTS, OUTPUT_MATCHES, PATH
-from vaggapy.errors import CommandError, ExitCode
+from vaggapy.config.rules import ABOUT_CHILDREN, EXEC, FILE_CONTAINS, NOT_EXISTS, ON_FAIL_DEBUG, OUTPUT_MATCHES, PATH
+from vaggapy.config.templates import filled, references, variables, written
+from vaggapy.errors import CommandError, ExitCode, UsageError
 from vaggapy.record import replace
-from vaggapy.sandbox.spec import PIPES, TERMINALS
+from vaggapy.sandbox.spec import INHERIT, PIPES, TERMINAL, TERMINALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from vaggapy.config.model import Child, Container
     from vaggapy.config.rules import Check, Rule, Rules
     from vaggapy.host import Host
     from vaggapy.supervise.stage import ChildPlan, Stage
@@ -25,6 +27,9 @@ PLACES = (PATH, NOT_EXISTS, FILE_CONTAINS)
 WORK = "/work"
 DOLLAR = "$"
 HIDDEN = "(redacted)"
+CMDLINE = "$cmdline"
+SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox")
+"""Programs that put the value of a variable in the place of `${NAME}`."""
 
 
 def equipped(
@@ -49,8 +54,38 @@ def equipped(
     if not prefixed and (len(stage.children) > 1 or needs_lines(rules)):
         streams = TERMINALS if host.terminals[1] and host.terminals[2] else PIPES
     plans = tuple(_heard(child, children.get(child.name), streams) for child in stage.children)
-    rules = replace(rules, children=children)
-    return replace(stage, children=plans, streams=streams, prefixed=prefixed or stage.streams == streams, rules=rules)
+    made = replace(stage, children=plans, streams=streams, prefixed=prefixed or stage.streams == streams)
+    return replace(made, rules=replace(rules, children=children, unattended=_unattended(made, rules, host)))
+
+
+def _unattended(stage: Stage, rules: Rules, host: Host) -> str:
+    """Return why nobody can be asked to end a pause, "" if somebody can or nobody need be."""
+    if not rules.debug and not any(map(_may_pause, rules.children.values())):
+        return ""
+    if not host.terminals[0]:
+        return "standard input is no terminal"
+    if not host.terminals[2]:
+        return "standard error is no terminal"
+    if stage.streams not in (INHERIT, TERMINAL):
+        return ""
+    return f"the terminal is that of {stage.children[0].name}" if stage.children else "there is no child"
+
+
+def _may_pause(rule: Rule) -> bool:
+    return any(each.on_fail == ON_FAIL_DEBUG for each in (rule.health, rule.ready, *rule.watches) if each is not None)
+
+
+def check_attended(stage: Stage) -> None:
+    """Refuse `--debug` where nobody can be asked to end the pause.
+
+    Raises:
+        UsageError: there is no terminal, or a child reads it; exit code 122.
+    """
+    rules = stage.rules
+    if rules is not None and rules.debug and rules.unattended:
+        own = stage.streams in (INHERIT, TERMINAL)
+        remedy = "with `vagga --prefix` before the command it has none" if own else "run it where ENTER can be pressed"
+        raise UsageError(f"--debug: {rules.unattended}", remedy, "no-terminal")
 
 
 def needs_lines(rules: Rules) -> bool:
@@ -98,7 +133,63 @@ def _heard(child: ChildPlan, rule: Rule | None, streams: str) -> ChildPlan:
     program = replace(child.launch.program, streams=streams)
     if rule is not None and rule.ready is not None:
         program = replace(program, notify=rule.ready.notify, ready_fd=rule.ready.fd)
+    if rule is not None and rule.once:
+        program = replace(program, output=True)
     return replace(child, launch=replace(child.launch, program=program))
+
+
+# --- outputs of other children ---------------------------------------------------------------------------------
+
+
+def with_outputs(
+    children: tuple[Child, ...], rules: Rules, containers: Mapping[str, Container]
+) -> tuple[tuple[Child, ...], Rules]:
+    """Return children and rules so that outputs can be put in at each start; where there are none, `$${{` is undone.
+
+    In a text for a shell a variable stands for each output, so that no value is ever read as a part of the text.
+    `containers`: that of each child, by its name.
+
+    Raises:
+        CommandError: the shell of a container may not have such variables.
+    """
+    made, own = [], dict(rules.children)
+    for child in children:
+        run = child.program.run
+        fills: dict[str, str] = {}
+        in_words = not isinstance(run, str) and any(map(references, run))
+        if isinstance(run, str):
+            run, fills = _for_shell(child.name, run, containers[child.name])
+        elif not in_words:
+            run = tuple(filled(word, written) for word in run)
+        texts = {
+            name: text if references(text) else filled(text, written) for name, text in child.program.environ.items()
+        }
+        made.append(replace(child, program=replace(child.program, run=run, environ={**texts, **fills})))
+        rule = own.get(child.name)
+        if rule is not None and rule.reads:
+            own[child.name] = replace(rule, fills={**rule.fills, **fills}, fills_words=in_words)
+    return tuple(made), replace(rules, children=own)
+
+
+def _for_shell(name: str, text: str, container: Container) -> tuple[str, dict[str, str]]:
+    """Return a text with a variable for each output that it takes, and what these variables stand for."""
+    names = variables(references(text))
+    if names:
+        _check_shell(name, container)
+    return filled(text, lambda output: f"${{{names[output]}}}"), {names[each]: written(each) for each in names}
+
+
+def _check_shell(name: str, container: Container) -> None:
+    """Refuse to rely on `${NAME}` where something else than a shell reads the text."""
+    words = container.default_shell or SHELLS
+    before = words[: words.index(CMDLINE)] if CMDLINE in words else words
+    if not any(word.rpartition("/")[2] in SHELLS for word in before):
+        raise CommandError(
+            f"{name} takes an output in its `run`, and {before[0]} of its container may not know ${{NAME}}",
+            "give the output to a variable in `environ`, and read that",
+            "bad-template",
+            ExitCode.CONFIG,
+        )
 
 
 # --- what checks look at ----------------------------------------------------------------------------------------
@@ -126,7 +217,20 @@ def _worded(rule: Rule, name: str, words: Callable[[str, str], tuple[str, ...]])
 
 def _expanded(rule: Rule, child: ChildPlan) -> Rule:
     environ = child.launch.program.environ
-    return _with_checks(rule, lambda check: expanded(child.name, check, environ))
+
+    def expand(check: Check) -> Check:
+        made = expanded(child.name, check, environ)
+        for name, text in rule.fills.items():
+            if text in made.target and text not in check.target:
+                raise CommandError(
+                    f'{child.name}: "{check.target}" has the variable {name}, an output, known at its start only',
+                    "look with `exec`, which has the variables of the child",
+                    "check-variable",
+                    ExitCode.CONFIG,
+                )
+        return made
+
+    return _with_checks(rule, expand)
 
 
 def expanded(name: str, check: Check, environ: Mapping[str, str]) -> Check:

@@ -10,6 +10,7 @@ there.
 
 from __future__ import annotations
 
+from vaggapy.config.outputs import awaited
 from vaggapy.config.rules import (
     ABOUT_CHILDREN,
     EVENT,
@@ -28,7 +29,7 @@ from vaggapy.config.rules import (
     Rules,
     When,
 )
-from vaggapy.errors import CommandError, ExitCode, one_line
+from vaggapy.errors import CommandError, ExitCode, UsageError, one_line
 from vaggapy.record import Record, replace
 from vaggapy.supervise.ruled.life import is_hook
 
@@ -100,6 +101,7 @@ def fitted(command: Supervise, chosen: tuple[str, ...] | None, picked: bool, exc
 
     Raises:
         CommandError: the glob of a `for-each` that is chosen matches nothing.
+        UsageError: a child takes an output of one that is not there.
     """
     rules = command.rules or Rules()
     names = {child.name for child in command.children if chosen is None or child.name in chosen}
@@ -115,6 +117,7 @@ def fitted(command: Supervise, chosen: tuple[str, ...] | None, picked: bool, exc
     plain = any(child.name not in kept for child in children)
     if kept and not plain:
         kept = choice.without_coprocesses_only(kept)
+    choice.check_outputs(kept)
     return Lineup(children, _of_group(rules, kept, choice), tuple(choice.warnings))
 
 
@@ -235,6 +238,21 @@ class _Choice:
         self.warn(f"only coprocesses are chosen: {', '.join(sorted(leading))}", "their ends count as those of others")
         awake = {name: replace(rules[name], coprocess=False) for name in leading}
         return {**rules, **awake}
+
+    def check_outputs(self, rules: Mapping[str, Rule]) -> None:
+        """Refuse a child that takes an output of one that is not there, or that it does not wait for any more."""
+        for name, rule in rules.items():
+            there = awaited(name, rules, self.rules.families) if rule.reads else frozenset()
+            for output in rule.reads:
+                source = output.child
+                what = f"{name} takes {output.key} of {source}"
+                if source not in self.names:
+                    remedy = f"choose {source} too, or leave {name} out"
+                    raise UsageError(f"{what}, which is left out", remedy, "output-left-out")
+                if source not in there:
+                    what += ", and what it waits for in between is left out"
+                    remedy = f"choose that too, or add '- process-exited: {source}' to 'depends' of {name}"
+                    raise UsageError(what, remedy, "output-left-out")
 
     # --- people -------------------------------------------------------------------------------------------------
 

@@ -78,6 +78,7 @@ class Request(Record):
     `--exclude` takes away. `prefix` None: decided by the output.
     `writable`: the roots can be written to, and forget it (`_run -W`). `build`: as in `argv.Options`.
     `variables`: what the arguments mean to a command with `options`, which gets no other arguments.
+    `debug`: pause before a stop that no signal asks for.
     """
 
     arguments: tuple[str, ...] = ()
@@ -93,6 +94,7 @@ class Request(Record):
     variables: tuple[tuple[str, str], ...] = ()
     picked: bool = False
     excluded: tuple[str, ...] = ()
+    debug: bool = False
 
 
 def plan(
@@ -121,7 +123,7 @@ def plan(
     for name in expand(project, names, missing) if request.prerequisites else names:
         command = project.commands[name]
         asked = replace(request, variables=read(command)) if command.options and read else request
-        if isinstance(command, Supervise) and command.rules is not None:
+        if isinstance(command, Supervise) and (command.rules is not None or (asked.debug and name in names)):
             stage, more = _ruled(project, command, asked, host, name in names, look or (lambda _: ()))
             warnings += more
         else:
@@ -219,11 +221,14 @@ def _ruled(
     command = lineup.members(command, look)
     chosen = request.chosen if asked else None
     found = lineup.fitted(command, chosen, asked and request.picked, request.excluded if asked else ())
-    command = replace(command, children=found.children)
+    containers = {child.name: project.containers[child.program.container] for child in found.children}
+    children, rules = found.children, replace(found.rules, debug=asked and request.debug)
+    if command.rules is not None:  # else it has rules for this run only, and its texts mean what they always do
+        children, rules = equip.with_outputs(children, rules, containers)
+    command = replace(command, children=children)
     stage = _stage(project, command, request, host, asked=False)
-    containers = {child.name: project.containers[child.program.container] for child in command.children}
     late = frozenset(name for name, container in containers.items() if _is_late(container))
-    made = equip.equipped(stage, found.rules, lambda name, text: shell(containers[name], text), late, host)
+    made = equip.equipped(stage, rules, lambda name, text: shell(containers[name], text), late, host)
     return made, found.warnings
 
 

@@ -311,9 +311,9 @@ def test_a_second_downloader_waits_and_then_finds_the_file(tmp_path: Path, heard
     with locked(f"{path}.lock", lambda: None):
         second = threading.Thread(target=fetch, args=((url,), "", str(tmp_path), outside))
         second.start()
-        assert waits.wait(10)
+        assert waits.wait(60)
         path.write_bytes(b"whole")
-    second.join(10)
+    second.join(60)
     assert heard.said == [f"{path.name}: another process fetches it, waiting"]
     assert names(tmp_path) == {"file.tar.gz"}
 
@@ -470,7 +470,7 @@ def test_a_process_killed_in_the_middle_leaves_a_part_that_the_next_one_takes_up
         if on.turn == 1:
             on.say_with_ranges(upto=HALF)
             on.wfile.flush()
-            goes_on.wait(20)
+            goes_on.wait(60)
         else:
             on.say_with_ranges()
 
@@ -579,7 +579,7 @@ def test_a_server_that_falls_silent_is_given_up(tmp_path: Path, heard: Heard) ->
 
     def answer(on: Answer) -> None:
         on.say(200, b"some", 100)
-        done.wait(20)
+        done.wait(60)
 
     outside = Outside(say=heard.said.append, wait=heard.pauses.append, read_seconds=0.1)
     with serving(answer) as server:

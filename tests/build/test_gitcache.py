@@ -189,7 +189,7 @@ def test_a_git_that_waits_for_a_server_ends_when_its_caller_is_killed(cache: Pat
         "have_tree(FetchGit(sys.argv[1]), sys.argv[2], '/', print)\n"
     )
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(60)
         url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/x"
         words = [sys.executable, "-c", script, url, str(cache)]
         environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -197,7 +197,7 @@ def test_a_git_that_waits_for_a_server_ends_when_its_caller_is_killed(cache: Pat
             connection, _ = server.accept()
             caller.kill()
         with connection:
-            connection.settimeout(20)
+            connection.settimeout(60)
             while connection.recv(4096):
                 pass
 

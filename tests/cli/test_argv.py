@@ -214,6 +214,8 @@ CHOSEN = [
     (("--only", "a", "--help"), Selection(help=True)),
     (("-h", "nonsense"), Selection(help=True)),
     (("--only", "a", "--"), Selection(("a",))),
+    (("--only", "a", "--debug"), Selection(("a",), debug=True)),
+    (("--debug", "--debug", "--no-build"), Selection(build="no-build", debug=True)),
 ]
 
 
@@ -322,6 +324,8 @@ def test_a_program_without_arguments_has_only_a_help(words: tuple[str, ...], hel
     ("words", "text"),
     [
         (("x",), "Unexpected argument x (test takes no arguments) [unexpected-argument]"),
+        (("--debug",), "Unexpected argument --debug (--debug is for commands with children) [unexpected-argument]"),
+        (("--only=x",), "Unexpected argument --only=x (--only is for commands with children) [unexpected-argument]"),
         (("--", "--help"), "Unexpected argument --help (test takes no arguments) [unexpected-argument]"),
         (("",), "Unexpected argument  (test takes no arguments) [unexpected-argument]"),
         (

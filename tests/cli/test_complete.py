@@ -52,7 +52,7 @@ GLOBAL = (
     "-V --version -E --env --environ -e --use-env --ignore-owner-check --no-image-download --no-build "
     "--no-version-check --no-net --no-network --isolate-network"
 )
-SUPERVISE = "--only --exclude --no-image-download --no-build --no-version-check"
+SUPERVISE = "--only --exclude --no-image-download --no-build --no-version-check --debug"
 MODES = "--no-build --no-image-download --no-version-check"
 
 
@@ -116,7 +116,9 @@ ROWS = [
     ("run --no-build ", SUPERVISE.replace(" --no-build", "")),
     ("run --only ", "web db back http front"),
     ("run --only web ", "db back http front"),
-    ("run --only web --", "--exclude --no-build --no-image-download --no-version-check --help"),
+    ("run --only web --", "--exclude --debug --no-build --no-image-download --no-version-check --help"),
+    ("run --debug ", SUPERVISE.replace(" --debug", "")),
+    ("_simulate run --deb", "--debug"),
     ("run --only f", "front"),
     ("run --only web --exclude b", "back"),
     ("run --only=w", "--only=web"),

@@ -186,6 +186,8 @@ def test_the_help_of_a_supervise_command_names_mode_children_tags_and_options() 
         "  --exclude NAME_OR_TAG [...]\n"
         "                        Run all children but these; it also takes away from\n"
         "                        --only\n"
+        "  --debug               Before a child's end or failure stops the run, pause\n"
+        "                        until ENTER or Ctrl+C; needs a terminal\n"
     )
 
 

@@ -234,6 +234,7 @@ def test_help_of_supervise_shows_how_children_are_chosen() -> None:
         "    -h, --help            Show this help message and exit\n"
         "    --only <tag> ...      Run only these children, by name or tag\n"
         "    --exclude <tag> ...   Run all children but these\n"
+        "    --debug               Pause before the end when a child fails\n"
     )
 
 
@@ -275,6 +276,19 @@ def test_supervise_takes_only_and_exclude_where_the_usage_has_options() -> None:
 def test_one_value_belongs_to_each_only() -> None:
     with pytest.raises(OptionsError, match="nothing takes 'db'"):
         parse(supervise("Usage: vagga x [options]"), ("--only", "web", "db"))
+
+
+def test_supervise_takes_debug_unless_the_text_has_an_option_of_that_name() -> None:
+    """supervision 16.1."""
+    ours = parse(supervise("Usage: vagga x [options]"), ("--debug",))
+    assert (ours.debug, dict(ours.variables)["VAGGAOPT_DEBUG"]) == (True, "true")
+    assert not parse(supervise("Usage: vagga x [options]"), ()).debug
+    for text in ("Usage: vagga x [--debug]", "Usage: vagga x [options]\n\nOptions:\n  -d, --debug  Say more"):
+        theirs = parse(supervise(text), ("--debug",))
+        assert (theirs.debug, dict(theirs.variables)["VAGGAOPT_DEBUG"]) == (False, "true")
+        assert "Pause" not in help_text(supervise(text))
+    assert parse(supervise("Usage: vagga x [options]\n\nOptions:\n  --debug-level N  How much"), ("--debug",)).debug
+    assert not parse(command("Usage: vagga x [--debug]"), ("--debug",)).debug
 
 
 def test_supervise_without_a_selection_chooses_nothing() -> None:

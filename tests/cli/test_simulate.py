@@ -60,6 +60,7 @@ def test_wishes_keep_their_order_and_the_rest_is_for_the_command() -> None:
         Scenario((Wish("exits", 2.0, "b", signal=9), Wish("exits", 1.0, "a")), ("a", "b"), 5.0),
         json=True,
     )
+    assert read(("cmd", "--debug", "--only", "x")).words == ("--only", "x", "--debug")
     assert read(("cmd", "a", "--exclude", "b", "--", "--c")).words == ("a", "--c", "--exclude", "b")
 
 

@@ -332,3 +332,41 @@ def test_D14_members_cannot_share_one_listening_socket() -> None:
     assert mistakes("for-each: {range: 0..2, as: N}, pass-tcp-socket: 8000") == [
         "the children of 'for-each' cannot all listen on one address (take 'pass-tcp-socket' away) [bad-for-each]"
     ]
+
+
+# --- what stops the run before --------------------------------------------------------------------------------------
+
+SUCCESS = "web: when: {source: api, once: exit-success}"
+FAILURE = "web: when: {source: api, once: exit-failed}"
+STOPS = "'web' waits for '{}' of 'api', but that stops the run ({}) [doubtful-rule]"
+
+
+@pytest.mark.parametrize("keys", ["", "restart: on-failure", "restart: {limit: 2, no-restart-on: [0]}"])
+def test_a_success_that_stops_the_run_can_start_nobody(keys: str) -> None:
+    """As a `preStart` of ContainerPilot, without `once`."""
+    expected = STOPS.format("exit-success", "add 'once: true' to 'api'")
+    assert doubts(SUCCESS, f"api: {keys}") == [expected]
+
+
+@pytest.mark.parametrize("mode", ["stop-on-failure", "wait-all-successful"])
+def test_a_failure_that_stops_the_run_can_start_nobody(mode: str) -> None:
+    expected = STOPS.format("exit-failed", "write 'mode: keep-going', or give it a 'restart:'")
+    assert doubts(FAILURE, "api: once: true", f".mode: {mode}") == [expected]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (SUCCESS, "api: once: true"),
+        (SUCCESS, "api: restart: always"),
+        (SUCCESS, "api: role: coprocess"),
+        (SUCCESS, "api: when: {interval: 5s}"),
+        (SUCCESS, "api: ''", ".mode: wait-all-successful"),
+        (SUCCESS, "api: ''", ".mode: keep-going"),
+        (FAILURE, "api: restart: on-failure:3"),
+        (FAILURE, "api: ''", ".mode: keep-going"),
+        ("web: when: {source: api, once: stopping}", "api: ''"),
+    ],
+)
+def test_an_end_that_does_not_stop_the_run_can_start_others(words: tuple[str, ...]) -> None:
+    assert doubts(*(word.replace("''", "") for word in words)) == []

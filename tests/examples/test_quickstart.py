@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart"
-PATIENCE = 20.0  # seconds until a test gives up; nothing here takes that long
+PATIENCE = 60.0  # seconds until a test gives up; nothing here takes that long
 STOPS = [signal.SIGTERM, signal.SIGINT]
 
 

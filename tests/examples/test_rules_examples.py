@@ -98,7 +98,7 @@ def test_procman_has_a_node_for_each_file_and_its_addresses_are_those_of_its_var
     nodes = {child.name: child.launch.program.environ["NODE"] for child in found.children if "node" in child.name}
     assert nodes == {"node-0": "nodes/a.conf", "node-1": "nodes/b.conf"}
     assert rules(found).families == {"node": ("node-0", "node-1")}
-    assert rules(found).children["node-1"].depends[0].check.target == "http://127.0.0.1:1234/"
+    assert rules(found).children["node-1"].depends[1].check.target == "http://127.0.0.1:1234/"
     assert rules(found).children["report"].condition is not None
 
 

@@ -12,6 +12,7 @@ from vaggapy.config.rules import (
     HTTP,
     NOT_EXISTS,
     NOT_RUNNING,
+    ON_FAIL_DEBUG,
     OUTPUT_MATCHES,
     PATH,
     PROCESS_EXITED,
@@ -23,8 +24,8 @@ from vaggapy.config.rules import (
     Rule,
     Rules,
 )
-from vaggapy.equip import completed, equipped, expanded, redacted, with_variables
-from vaggapy.errors import CommandError, ExitCode
+from vaggapy.equip import check_attended, completed, equipped, expanded, redacted, with_variables
+from vaggapy.errors import CommandError, ExitCode, UsageError
 from vaggapy.record import replace
 from vaggapy.sandbox.spec import INHERIT, PIPES, TERMINAL, TERMINALS, HostRoot, Launch, Program, Sandbox
 from vaggapy.supervise.stage import ChildPlan, Stage
@@ -184,6 +185,46 @@ def test_the_output_of_several_children_with_rules_passes_through_us(host: Host,
 @pytest.mark.parametrize("own", [PIPES, TERMINALS])
 def test_prefixes_that_a_plain_run_would_have_stay(own: str) -> None:
     assert streams(equip(stage(own, "web", "db"), {"web": LISTENED[0]}, ON_TERMINAL)) == (own, True)
+
+
+NO_INPUT = replace(ON_TERMINAL, terminals=(False, True, True))
+NO_ERROR = replace(ON_TERMINAL, terminals=(True, True, False))
+PAUSING = {"web": Rule(watches=(Health(Check(TCP, "h:1"), 1.0, 1.0, "w", on_fail=ON_FAIL_DEBUG),))}
+
+
+@pytest.mark.parametrize(
+    ("own", "names", "host", "why"),
+    [
+        ("output", ("web", "db"), ON_TERMINAL, ""),
+        ("output", ("web", "db"), NO_INPUT, "standard input is no terminal"),
+        ("output", ("web", "db"), NO_ERROR, "standard error is no terminal"),
+        (TERMINAL, ("web",), ON_TERMINAL, "the terminal is that of web"),
+        (INHERIT, ("web",), ON_TERMINAL, "the terminal is that of web"),
+        (TERMINALS, ("web",), ON_TERMINAL, ""),
+    ],
+)
+def test_a_pause_needs_somebody_who_can_end_it(own: str, names: tuple[str, ...], host: Host, why: str) -> None:
+    """supervision 16.2 and supervision 16.7."""
+    before = stage(own, *names)
+    checked = equip(before, PAUSING, host)
+    asked = equipped(before, Rules(debug=True), lambda name, text: (name, text), frozenset(), host)
+
+    for made in (checked, asked):
+        assert made.rules is not None
+        assert made.rules.unattended == why
+    check_attended(checked)
+    if not why:
+        check_attended(asked)
+        return
+    with pytest.raises(UsageError, match=f"^--debug: {why} .*no-terminal") as refused:
+        check_attended(asked)
+    assert refused.value.code == ExitCode.USAGE
+
+
+def test_without_a_pause_nobody_has_to_be_there() -> None:
+    made = equip(stage("output", "web"), {"web": Rule(once=True)}, NO_INPUT)
+    assert made.rules is not None
+    assert made.rules.unattended == ""
 
 
 def test_readiness_is_told_to_the_sandbox() -> None:

@@ -36,12 +36,16 @@ from vaggapy.supervise.events import (
     Matched,
     Met,
     NeverStarted,
+    NotPaused,
     NotSpawned,
+    Pause,
     Probe,
     Probed,
+    Proceed,
     Report,
     Restarting,
     Resume,
+    Resumed,
     SetTimer,
     Signal,
     Signalled,
@@ -49,6 +53,8 @@ from vaggapy.supervise.events import (
     SpawnFailed,
     Started,
     StillAlive,
+    StopPaused,
+    StopResumed,
     Suspend,
     SuspendSelf,
     TimerFired,
@@ -217,6 +223,8 @@ def read_event(run: Rehearsal, now: float, words: list[str]) -> Event | None:
             run.now = now
             run.check(" ".join(words), answers)
             return None
+        case ["ENTER"]:
+            return Resumed(now)
         case [signal]:
             return Signalled(now, NUMBERS[signal])
         case _:
@@ -254,6 +262,10 @@ def words(action: Action) -> list[Words]:
             return [("probe", target(action.check))]
         case Abandon():
             return [("abandon",)]
+        case Pause():
+            return [("pause",)]
+        case Proceed():
+            return [("proceed",)]
         case Advertise(name, status):
             return [("advertise", name, status)]
         case Report(record):
@@ -294,6 +306,12 @@ def told(record: Told) -> list[Words]:
             return [("never", name) for name, _ in waiting]
         case StillAlive(names):
             return [("still-alive", name) for name in names]
+        case StopPaused(chain, running):
+            return [("led", *(link.name for link in chain)), *(("there", name) for name, _ in running)]
+        case StopResumed(why):
+            return [("resumed", why)]
+        case NotPaused(name):
+            return [("no-pause", name)]
         case Ended(code):
             return [("over", str(code))]
         case _:

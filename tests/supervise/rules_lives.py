@@ -24,6 +24,7 @@ from vaggapy.supervise.events import (
     Exited,
     Matched,
     Probed,
+    Resumed,
     Signalled,
     SpawnerLost,
     SpawnFailed,
@@ -50,7 +51,9 @@ def happen(life: Life, draw: Iterator[int]) -> None:
     now = life.now + next(draw) % 8 / 8
     starting = [name for name, run in life.alive.items() if run.since is None]
     running = [name for name, run in life.alive.items() if run.since is not None]
-    if kind < 12 and life.timers:
+    if life.paused and kind % 8 == 0:
+        life.feed(Resumed(now))
+    elif kind < 12 and life.timers:
         timer = min(life.timers, key=life.timers.__getitem__)
         life.feed(TimerFired(max(life.now, life.timers[timer]), timer))
     elif kind < 17 and starting:
@@ -95,7 +98,7 @@ def strange(life: Life, pick: int, draw: Iterator[int]) -> Event | None:
     latest = life.incarnations.get(name, 0)
     incarnation = latest if name not in life.alive else (latest - 1, latest + 1)[pick % 2]
     now = life.now
-    match pick % 9:
+    match pick % 10:
         case 0:
             return Started(now, name, incarnation, 7)
         case 1:
@@ -116,6 +119,8 @@ def strange(life: Life, pick: int, draw: Iterator[int]) -> Event | None:
             return Matched(now, name, incarnation, life.wanted[0][1] if life.wanted else "text")
         case 8 if life.begun:
             return Begin(now)
+        case 9 if not life.paused:
+            return Resumed(now)
         case _:
             return None
 

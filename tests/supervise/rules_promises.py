@@ -37,8 +37,10 @@ from vaggapy.supervise.events import (
     HealthChanged,
     Kill,
     NeverStarted,
+    Pause,
     Probe,
     Probed,
+    Proceed,
     Report,
     Resume,
     SetTimer,
@@ -109,6 +111,7 @@ class Life:
         self.noted: int | None = None
         self.stopped_at: float | None = None
         self.finished: int | None = None
+        self.paused = False
 
     def over(self) -> bool:
         return self.finished is not None
@@ -149,7 +152,7 @@ class Life:
             case Exited(_, name) | SpawnFailed(_, name):
                 del self.alive[name]
             case Signalled(_, signal):
-                self.asked += signal in INSISTENT
+                self.asked += signal in INSISTENT and not self.paused
             case TimerFired(_, id):
                 del self.timers[id]
             case Probed(_, id):
@@ -180,7 +183,7 @@ class Life:
     def _carry_out(self, action: Action, stopping: bool, event: Event) -> None:
         match action:
             case Spawn():
-                self._spawned(action, stopping)
+                self._spawned(action)
             case Signal(name, signal):
                 self._signalled(name, signal, event)
             case Kill(name):
@@ -208,17 +211,33 @@ class Life:
                 self.services[name] = status
             case Report(record):
                 self._told(record, stopping)
+            case Pause() | Proceed():
+                self._paused(action, stopping)
             case Finish(code):
                 self._finish(code)
 
-    def _spawned(self, action: Spawn, stopping: bool) -> None:
+    def _paused(self, action: Pause | Proceed, stopping: bool) -> None:
+        """A run pauses once, when its stop begins, and only where somebody is alive and can answer."""
+        assert self.paused == isinstance(action, Proceed)
+        self.paused = isinstance(action, Pause)
+        if not self.paused:
+            self.stopped_at = self.now
+            return
+        assert not stopping
+        assert not self.given.rules.unattended
+        assert self.alive
+        assert not self.probes
+        assert all(timer.startswith("stop ") for timer in self.timers), f"time runs in the pause: {self.timers}"
+
+    def _spawned(self, action: Spawn) -> None:
         name = action.name
         rule = self.rules.get(name, PLAIN)
         assert self.begun and not self.lost, "a start before the beginning, or without a spawner"
+        assert not self.paused, f"{name} starts in the pause"
         assert name not in self.alive, f"two of {name}"
         assert action.incarnation > self.incarnations[name]
         assert not action.condition or rule.condition is not None
-        if stopping:
+        if self.state.stop is not None:  # after the step: it may begin with this one
             hook = rule.when is not None and rule.when.event in HOOKS
             assert hook, f"{name} is no hook and starts while the run stops"
             assert self.asked < 2, f"{name} starts though the user insists"
@@ -235,6 +254,7 @@ class Life:
     def _signalled(self, name: str, signal: int, event: Event) -> None:
         run = self.alive.get(name)
         assert run is not None and run.since is not None, f"signal to {name}, which does not run"
+        assert not self.paused, f"signal to {name} in the pause"
         # The user's first one is passed on always.
         assert signal not in run.signals or isinstance(event, Signalled), f"{name} gets {signal} twice"
         assert not run.killed, f"{name} gets {signal} after the kill"
@@ -306,7 +326,7 @@ class Life:
         """Work out the code of the run when its stop begins, from what happened and from what is told of it."""
         if before.stop is not None or self.state.stop is None:
             return
-        self.stopped_at = self.now
+        self.stopped_at = None if self.state.stop.held else self.now
         found = [code for action in actions if isinstance(action, Report) for code in reason(action.record)]
         assert len(found) <= 1, f"more than one reason to stop: {actions}"
         self.code = found[0] if found else None
@@ -327,6 +347,9 @@ class Life:
         assert len(self.timers) <= 4 + 10 * len(self.given.names), "timers accumulate"
         if self.finished is not None:
             return
+        assert self.paused == (self.state.stop is not None and self.state.stop.held)
+        assert self.paused or not self.state.delayed
+        assert self.alive or not self.paused, "a pause, and nobody is there"
         for name, run in self.alive.items():
             if run.since is not None:
                 assert run.asleep == self.state.suspended, f"{name} is not as suspended as the run"
@@ -343,7 +366,7 @@ def reason(record: Told) -> list[int]:
         case ChildUnmet():
             return [record.code] if record.cause == FIRST and not record.skipped else []
         case CheckFailed():
-            return [125] if record.action == "shutdown" else []
+            return [125] if record.action in ("shutdown", "debug") else []
         case NeverStarted():
             return [125]
         case SignalReceived():

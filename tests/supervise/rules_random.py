@@ -105,6 +105,8 @@ def setup(draw: Iterator[int]) -> Setup:
         signals={12: "event", 10: "ignore"} if pick() % 2 else {},
         watches=WATCHES if watched else (),
         families=families,
+        debug=pick() % 3 > 0,
+        unattended="" if pick() % 4 else "no terminal",
     )
     mode = MODES[pick() % 3] if pick() % 2 else KEEP_GOING
     return Setup(mode, tuple(children), pick() % 4 / 2, rules, outside, calm)
@@ -196,7 +198,7 @@ def depends_of(pick: Callable[[], int], before: dict[str, Rule], sources: tuple[
 
 def health_of(pick: Callable[[], int], dormant: str) -> Health:
     interval = (1.0, 3.0)[pick() % 2]
-    on_fail = ON_FAIL[pick() % 4]
+    on_fail = ON_FAIL[pick() % len(ON_FAIL)]
     spawn = ""
     if dormant and pick() % 3 == 0:
         on_fail, spawn = ON_FAIL_SPAWN, dormant
@@ -218,4 +220,6 @@ def health_of(pick: Callable[[], int], dormant: str) -> Health:
 
 def ready_of(pick: Callable[[], int]) -> Ready:
     notify = pick() % 2 == 0
-    return Ready(notify, line="" if notify else "up", timeout=(0.0, 2.0)[pick() % 2], on_fail=ON_FAIL[pick() % 4])
+    return Ready(
+        notify, line="" if notify else "up", timeout=(0.0, 2.0)[pick() % 2], on_fail=ON_FAIL[pick() % len(ON_FAIL)]
+    )

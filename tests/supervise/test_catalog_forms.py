@@ -12,7 +12,9 @@ from vaggapy.supervise.catalog_forms import (
     LONGEST_WAIT,
     SHORTEST_WAIT,
     beat,
+    holder,
     instances,
+    lookup,
     milliseconds,
     next_index,
     question,
@@ -21,6 +23,7 @@ from vaggapy.supervise.catalog_forms import (
     retry_wait,
     service_id,
     update,
+    wellness,
     with_environment,
     withheld,
 )
@@ -83,7 +86,7 @@ def test_checking_certificates_is_switched_by_the_environment(text: str, verify:
 
 def test_a_registration_has_a_check_with_the_ttl() -> None:
     service = Service(8000, tags=("a", "b"), tag_override=True, deregister_after="10m")
-    request = registration("web", "box", "10.0.0.1", service, 10.0, "passing")
+    request = registration("web-box", "web", "10.0.0.1", service, 10.0, "passing", "7.1.2.3")
     assert (request.method, request.path) == ("PUT", "/v1/agent/service/register")
     assert request.body == {
         "ID": "web-box",
@@ -92,6 +95,7 @@ def test_a_registration_has_a_check_with_the_ttl() -> None:
         "Address": "10.0.0.1",
         "Port": 8000,
         "EnableTagOverride": True,
+        "Meta": {"vagga-run": "7.1.2.3"},
         "Check": {
             "CheckID": "service:web-box",
             "Name": "Service 'web' check",
@@ -104,10 +108,26 @@ def test_a_registration_has_a_check_with_the_ttl() -> None:
 
 
 def test_names_of_machines_are_no_paths() -> None:
-    assert service_id("web", "a/b c") == "web-a/b c"
-    assert removal("web", "a/b c").path == "/v1/agent/service/deregister/web-a%2Fb%20c"
-    assert update("web", "a/b", "warning").path == "/v1/agent/check/update/service:web-a%2Fb"
-    assert update("web", "a", "passing").body == {"Status": "passing", "Output": "ok"}
+    own = service_id("web", "a/b c")
+    assert own == "web-a/b c"
+    assert removal(own).path == "/v1/agent/service/deregister/web-a%2Fb%20c"
+    assert lookup(own).path == "/v1/agent/service/web-a%2Fb%20c"
+    assert wellness(own).path == "/v1/agent/health/service/id/web-a%2Fb%20c"
+    assert update(own, "warning").path == "/v1/agent/check/update/service:web-a%2Fb%20c"
+    assert update("web-a", "passing").body == {"Status": "passing", "Output": "ok"}
+
+
+def test_a_second_run_has_an_id_of_its_own() -> None:
+    assert [service_id("web", "box", number) for number in (1, 2, 3)] == ["web-box", "web-box-2", "web-box-3"]
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"Meta": None}, {"Meta": {}}, {"Meta": {"vagga-run": ""}}, "x"])
+def test_what_no_vagga_has_registered_has_no_holder(answer: object) -> None:
+    assert holder(answer) == ""
+
+
+def test_the_holder_of_a_service_is_a_run() -> None:
+    assert holder({"ID": "web-box", "Meta": {"vagga-run": "7.1.2.3"}}) == "7.1.2.3"
 
 
 @given(st.floats(0.3, 1e6))

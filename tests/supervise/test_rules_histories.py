@@ -14,6 +14,7 @@ import pytest
 from tests.supervise.rehearsal import MOMENT, Rehearsal, Words, read_event, words
 from tests.supervise.rules_text import group
 from vaggapy.config.model import KEEP_GOING, STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL
+from vaggapy.record import replace
 from vaggapy.supervise.events import Begin, SpawnerLost, Watched
 
 FOLDER = Path(__file__).parent / "rules_histories"
@@ -21,7 +22,7 @@ ALL_MODES = (STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL, KEEP_GOING)
 ALWAYS = {"start", "condition", "kill", "finish", "suspend", "resume", "INT", "TERM", "QUIT", "HUP", "KILL", "USR1"}
 """Kinds of which a history must tell every one."""
 NOT_MULTIPLE = {"left", "backoff", "ended", "not-started", "unmet", "skipped", "failed", "recovered", "late", "finish",
-                "changed", "advertise", "environ", "probe", "over"}  # fmt: skip
+                "changed", "advertise", "environ", "probe", "over", "led"}  # fmt: skip
 """Kinds of which the words are those of one action; after others each word is a name."""
 
 
@@ -43,6 +44,8 @@ class History(NamedTuple):
     rows: tuple[str, ...]
     sentences: tuple[str, ...]
     slow: bool
+    debug: bool
+    unattended: str
     children: tuple[str, ...]
     keys: tuple[str, ...]
     complete: frozenset[str]
@@ -68,12 +71,13 @@ def parse_one(place: str, lines: list[str]) -> list[History]:
         else:
             key, *values = line.split()
             said[key] = tuple(values)
-    assert said.keys() <= {"sentences", "rows", "mode", "slow", "complete"}, lines[0]
+    assert said.keys() <= {"sentences", "rows", "mode", "slow", "complete", "debug", "unattended"}, lines[0]
     modes = said.get("mode", (STOP_ON_FAILURE,))
     kinds = frozenset({word[0] for moment in moments for word in moment.follows} | {*said.get("complete", ())})
     return [
         History(
             place, lines[0], mode, said.get("rows", ()), said.get("sentences", ()), "slow" in said,
+            "debug" in said, "nobody is there" if "unattended" in said else "",
             tuple(children), tuple(keys), kinds | ALWAYS, tuple(moments),
         )
         for mode in (ALL_MODES if modes == ("any",) else modes)
@@ -119,6 +123,7 @@ def play(run: Rehearsal, line: Line) -> None:
 @pytest.mark.parametrize("history", HISTORIES, ids=title)
 def test_the_policy_follows_the_written_history(history: History) -> None:
     _, names, grace, rules = group(history.children, history.keys)
+    rules = replace(rules, debug=history.debug, unattended=history.unattended)
     run = Rehearsal(history.mode, names, grace, rules, slow=history.slow)
     for line in history.lines:
         before = len(run.done)

@@ -30,6 +30,7 @@ from vaggapy.supervise.events import (
     Spawn,
     TimerFired,
 )
+from vaggapy.supervise.messages import text
 from vaggapy.supervise.policy import initial, step, wanted_lines
 
 
@@ -343,3 +344,34 @@ def test_the_chain_is_empty_after_a_signal_of_the_user() -> None:
 def test_the_state_before_the_beginning_is_the_same_for_every_order_of_names() -> None:
     rules = Rules()
     assert initial(MODES[0], ("b", "a"), 2.0, rules).children == initial(MODES[0], ("a", "b"), 2.0, rules).children
+
+
+def failures_told(children: list[str], ends: list[tuple[str, int]], mode: str) -> list[str]:
+    """Return what people are told of ends that do not stop the run."""
+    run = rehearse(group(children, [f"mode: {mode}"]))
+    for name, code in ends:
+        exits(run, name, 1, code)
+    told = [action.record for _, action in run.done if isinstance(action, Report)]
+    return [text(record) for record in told if isinstance(record, ChildEnded)]
+
+
+@pytest.mark.parametrize(
+    ("children", "ends", "others"),
+    [
+        (["a: {}", "b: {}"], [("a", 1), ("b", 2)], [True, False]),
+        (["a: {}", "b: {restart: {limit: 1}}"], [("b", 1), ("a", 1)], [False, True]),
+        (["a: {}", "b: {when: {source: a, once: exit-failed}}"], [("a", 1), ("b", 1)], [True, False]),
+        (["a: {}", "b: {when: {source: a, once: exit-success}}"], [("a", 1)], [False]),
+        (["a: {}", "c: {role: coprocess}"], [("a", 1)], [False]),
+        (["a: {}", "c: {role: coprocess}"], [("c", 1)], [True]),
+        (["a: {}", "i: {when: {interval: 60s}}"], [("i", 1)], [True]),
+        (["i: {when: {interval: 60s}}"], [("i", 1)], [False]),
+    ],
+)
+def test_the_others_go_on_is_said_where_there_are_others(
+    children: list[str], ends: list[tuple[str, int]], others: list[bool]
+) -> None:
+    """Alive, in backoff, or still to come; supervision 6.10."""
+    told = [line for line in failures_told(children, ends, "keep-going") if line]
+
+    assert ["; the others go on" in line for line in told] == others

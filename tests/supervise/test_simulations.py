@@ -59,12 +59,15 @@ def planner(text: str) -> Callable[[Invocation, Callable[[Plan, Options], int]],
         command = project.commands[invocation.command]
         chosen: tuple[str, ...] | None = None
         away: tuple[str, ...] = ()
+        debug = False
         if isinstance(command, Supervise):
             command = members(command, lambda _: ())
             selection = argv.parse_supervise(command.name, invocation.arguments)
             chosen = argv.select(tuple((child.name, child.tags) for child in command.children), selection)
-            away = selection.exclude
-        request = Request(chosen=chosen, picked="--only" in invocation.arguments, excluded=away, prerequisites=False)
+            away, debug = selection.exclude, selection.debug
+        request = Request(
+            chosen=chosen, picked="--only" in invocation.arguments, excluded=away, prerequisites=False, debug=debug
+        )
         return show(plan(project, command.name, request, CALLER), invocation.options)
 
     return run_command
@@ -95,7 +98,7 @@ RUNS = [(path.stem, line) for path in sorted(HERE.glob("*.txt")) for line, _ in 
 def test_the_code_is_the_one_that_the_policy_finishes_with(
     stem: str, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """supervision 13.3."""
+    """supervision 13.3, supervision 16.8."""
     finished: list[int] = []
     step = policy.step
 

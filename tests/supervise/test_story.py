@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vaggapy.record import replace
 from vaggapy.supervise.events import (
     CheckFailed,
     CheckRecovered,
@@ -16,8 +17,11 @@ from vaggapy.supervise.events import (
     Link,
     Met,
     NeverStarted,
+    NotPaused,
     NotSpawned,
     Restarting,
+    StopPaused,
+    StopResumed,
     Told,
     TookTooLong,
     Waiting,
@@ -47,6 +51,7 @@ TOLD: list[tuple[Told, str]] = [
     ),
     (ended("web", 0, "aside"), ""),
     (ended("web", 1, "noted"), "vagga: web:42 exited with code 1 after 3.00 s; the others go on\n"),
+    (replace(ended("web", 1, "noted"), alone=True), "vagga: web:42 exited with code 1 after 3.00 s\n"),
     (
         UNMET,
         "---------- web was not started: tcp localhost:5432: refused, after 60 s. Shutting down -----------\n",
@@ -60,6 +65,27 @@ TOLD: list[tuple[Told, str]] = [
     (Waiting("web", TCP), "vagga: web waits: tcp localhost:5432\n"),
     (Waiting("web", TCP, 2), "vagga: web waits: tcp localhost:5432, and 2 more after it\n"),
     (Met("web", TCP), ""),
+    (ended("web", 1, "paused"), "vagga: web:42 exited with code 1 after 3.00 s, in the pause\n"),
+    (
+        StopPaused(
+            (Link("web", 2.0, ended("web", 1, "first")), Link("db", 1.0, replace(UNMET, name="db"))),
+            (("api", 3), ("x\x1b", 4)),
+        ),
+        "vagga: paused before the stop: web exited 1 (2.00 s) <- db was not started (1.00 s); "
+        "still there: api:3, x\\x1b:4\n",
+    ),
+    (StopPaused((), ()), "vagga: paused before the stop; still there: what is just being started\n"),
+    (StopResumed("answered"), "vagga: the stop goes on\n"),
+    (StopResumed("interrupted"), ""),
+    (StopResumed("nobody"), "vagga: nothing is left to look at, the stop goes on\n"),
+    (
+        NotPaused("web", "standard input is no terminal"),
+        "vagga: no pause for web, although it has `on-fail: debug`: standard input is no terminal\n",
+    ),
+    (
+        CheckFailed("web", "disk", 3, "debug", "full"),
+        "---------- web failed its check disk: full (3 times in a row). Shutting down -----------\n",
+    ),
     (HealthChanged("web", True), "vagga: web is healthy\n"),
     (HealthChanged("web", False, 1, "refused"), "vagga: web is unhealthy: refused\n"),
     (HealthChanged("web", False, 3, "refused"), "vagga: web is unhealthy: refused (3 times in a row)\n"),

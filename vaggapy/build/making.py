@@ -134,7 +134,9 @@ class Making:
         places = self._places
         found = [f"{places.layers}/{name}" for name in os.listdir(places.layers) if name.startswith(".tmp.")]
         found += [f"{places.base}/{name}" for name in os.listdir(places.base) if name.startswith(".tmp.job.")]
-        own = (f"{store.REPLACED}{self._name}.", f"{store.GONE}{self._name}.", f"{store.GONE}tmp.{self._name}.")
+        # Roots, replaced ones, unfinished ones: what is being removed has another name before its own.
+        old = f"{store.REPLACED}{self._name}."
+        own = (old, store.GONE + old.lstrip("."), f"{store.GONE}{self._name}.", f"{store.GONE}tmp.{self._name}.")
         found += [f"{places.roots}/{name}" for name in os.listdir(places.roots) if name.startswith(own)]
         return tuple(path for path in found if _is_orphan(path))
 

@@ -336,6 +336,7 @@ def _simulate(
     until: str = _value("--until", "TIME", "Stop looking then; else at the end, or after an hour."),
     only: str = _value("--only", "NAME_OR_TAG...", "Simulate only these children."),
     exclude: str = _value("--exclude", "NAME_OR_TAG...", "Simulate all children but these."),
+    debug: bool = _flag("--debug", "Pause before the stop as a run does, and go on at once."),
     json: bool = _flag("--json", "Write one JSON object."),
 ) -> None:
     """Declare `_simulate`, whose words `simulate.py` reads."""

@@ -58,7 +58,13 @@ GLOBAL = {
     "--run-multi": (LIST, "run-multi", ""),
     "--containers-only": (FLAG, "containers-only", ""),
 }
-SUPERVISE = {**HELP, "--only": (LIST, "only", ""), "--exclude": (LIST, "exclude", ""), **BUILD}
+SUPERVISE = {
+    **HELP,
+    "--only": (LIST, "only", ""),
+    "--exclude": (LIST, "exclude", ""),
+    "--debug": (FLAG, "debug", ""),
+    **BUILD,
+}
 RUN = {
     **HELP,
     "-W": (FLAG, "writable", ""),
@@ -108,12 +114,16 @@ class Invocation(Record):
 
 
 class Selection(Record):
-    """What the words after a `!Supervise` command say; names and tags as written, not yet checked."""
+    """What the words after a `!Supervise` command say; names and tags as written, not yet checked.
+
+    `debug`: pause before a stop that no signal asks for.
+    """
 
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     help: bool = False
     build: str = ""
+    debug: bool = False
 
 
 class RunRequest(Record):
@@ -191,6 +201,7 @@ def parse_supervise(name: str, words: tuple[str, ...]) -> Selection:
         UsageError: exit code 122.
     """
     chosen: dict[str, list[str]] = {"only": [], "exclude": [], "build": []}
+    debug = False
     for key, value, _ in scan(words, SUPERVISE, f"vagga {name}"):
         if key == "help":
             return Selection(help=True)
@@ -200,7 +211,8 @@ def parse_supervise(name: str, words: tuple[str, ...]) -> Selection:
             chosen[key] = []
         if key in chosen:
             chosen[key].append(value)
-    return Selection(tuple(chosen["only"]), tuple(chosen["exclude"]), build="".join(chosen["build"]))
+        debug = debug or key == "debug"
+    return Selection(tuple(chosen["only"]), tuple(chosen["exclude"]), build="".join(chosen["build"]), debug=debug)
 
 
 def select(children: tuple[tuple[str, tuple[str, ...]], ...], selection: Selection) -> tuple[str, ...]:
@@ -241,7 +253,9 @@ def parse_command(name: str, accepts_arguments: bool, words: tuple[str, ...]) ->
     for word in words[ended:]:
         if word in HELP and not ended:
             return (), True
-        raise _unexpected(word, _misplaced(word.partition("=")[0], HELP) or f"{name} takes no arguments")
+        option = word.partition("=")[0]
+        only_groups = f"{option} is for commands with children" if option in SUPERVISE and option not in GLOBAL else ""
+        raise _unexpected(word, only_groups or _misplaced(option, HELP) or f"{name} takes no arguments")
     return (), False
 
 

@@ -100,7 +100,7 @@ FOLLOWS = {
     "_simulate": Follows(
         RUN_COMMAND,
         {
-            **_table("--kill=", "--exit=", "--ready=", "--fail=", "--signal=", "--until=", "--json"),
+            **_table("--kill=", "--exit=", "--ready=", "--fail=", "--signal=", "--until=", "--debug", "--json"),
             **{f"--{key}": (LIST, key, "") for key in ("stubborn", *SELECTION)},
         },
     ),
@@ -266,7 +266,13 @@ def _after_supervise(command: Supervise, words: tuple[str, ...], current: str) -
     table: Table = argv.SUPERVISE
     if command.options:
         repeatable += SELECTION  # docopt takes one value at a time
-        table = {**argv.HELP, **_described(command.options), **{f"--{key}": (VALUE, key, "") for key in SELECTION}}
+        debug = {"--debug": argv.SUPERVISE["--debug"]}
+        table = {
+            **argv.HELP,
+            **debug,
+            **_described(command.options),
+            **{f"--{key}": (VALUE, key, "") for key in SELECTION},
+        }
     seen = _Seen(words, table)
     if seen.others or (seen.waiting and seen.waiting not in SELECTION):
         return []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vaggapy.supervise.stage import Listen, Stage
 
 BACKLOG = 128
-DESCRIPTORS_EACH = 4  # of ours, for each child: control, pidfd, two streams
+DESCRIPTORS_EACH = 6  # of ours, for each child: control, pidfd, two streams, readiness, outputs
 USUAL_LIMIT = 200  # children below which the usual limit of 1024 descriptors is enough
 
 
@@ -79,12 +79,11 @@ def _run_stage(
     spawner: run.Spawner,
     signals: Signals,
     places: tuple[Outlet, Outlet],
-    status: Callable[[Told], None],
+    status: Callable[[Told], str],
     colour: bool,
 ) -> int:
     def tell(told: Told) -> str:
-        status(told)
-        return messages.text(told, single=stage.single)
+        return status(told) + messages.text(told, single=stage.single)
 
     sockets: dict[str, int] = {}
     if stage.rules is not None:
@@ -139,23 +138,30 @@ def _diagnostics(plan: Plan, spawner: run.Spawner) -> str:
     return "".join(f"vagga: debug: {visible(line)}\n" for line in lines)
 
 
-def _status_writer(fd: int) -> tuple[Outlet | None, Callable[[Told], None]]:
+def _status_writer(fd: int) -> tuple[Outlet | None, Callable[[Told], str]]:
     """Return what writes each report as a line of JSON to `fd`, and its outlet; nothing if there is none.
 
-    A reader that does not keep up holds nothing up; it gets the rest when it reads again.
+    A reader that does not keep up holds nothing up; it gets the rest when it reads again. What the writer returns is
+    for people: that records are lost, once.
     """
     if fd < 0:
-        return None, lambda _: None
+        return None, lambda _: ""
     import json  # 8 ms that only this needs
 
     from vaggapy.supervise.status_records import record_json  # the same
 
     os.set_inheritable(fd, False)
     outlet = Outlet(fd)
+    warned = False
 
-    def write(told: Told) -> None:
+    def write(told: Told) -> str:
+        nonlocal warned
         record = record_json(told, time.clock_gettime(time.CLOCK_REALTIME))
         outlet.write((json.dumps(record) + "\n").encode())
+        if not outlet.lost or warned:
+            return ""
+        warned = True
+        return messages.RECORDS_LOST
 
     return outlet, write
 

@@ -59,6 +59,7 @@ SUPERVISE_OPTIONS = (
     ("-h,--help", "Show this help message and exit"),
     ("--only NAME_OR_TAG [...]", "Run only these children"),
     ("--exclude NAME_OR_TAG [...]", "Run all children but these; it also takes away from --only"),
+    ("--debug", "Before a child's end or failure stops the run, pause until ENTER or Ctrl+C; needs a terminal"),
 )
 
 

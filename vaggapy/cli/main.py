@@ -108,7 +108,9 @@ def run(words: tuple[str, ...], program: str = "") -> int:
     invocation = _parse(words)
     options = invocation.options
     if options.status_fd >= 0:
-        _check_status_fd(options.status_fd)
+        from vaggapy.cli.statusfd import check_status_fd  # only with --status-fd
+
+        check_status_fd(options.status_fd)
     if options.version:
         print(f"v{__version__}")
         return ExitCode.OK
@@ -195,7 +197,7 @@ def _list_commands(options: Options) -> int:
 class Asked(Record):
     """What the words after a command mean. `help`: the text to show instead; `chosen` None: all children.
 
-    `picked`, `excluded`: as in `plan.Request`.
+    `picked`, `excluded`, `debug`: as in `plan.Request`.
     """
 
     help: str = ""
@@ -205,6 +207,7 @@ class Asked(Record):
     variables: tuple[tuple[str, str], ...] = ()
     picked: bool = False
     excluded: tuple[str, ...] = ()
+    debug: bool = False
 
 
 def _run_command(invocation: Invocation, show: Show | None = None) -> int:
@@ -241,6 +244,10 @@ def _run_command(invocation: Invocation, show: Show | None = None) -> int:
                 "no-children",
                 ExitCode.NOTHING_SELECTED,
             )
+        if asked.debug and not options.dry_run:
+            from vaggapy.equip import check_attended  # only with --debug
+
+            check_attended(last)
         return planned
 
     return _run(options, make_plan, show)
@@ -386,7 +393,11 @@ def _read_arguments(
 
         parsed = options.parse(command, words)
         asked = Asked(parsed.help, variables=parsed.variables)
-        return asked if single or parsed.help else _select(command, argv.Selection(parsed.only, parsed.exclude), asked)
+        return (
+            asked
+            if single or parsed.help
+            else _select(command, argv.Selection(parsed.only, parsed.exclude, debug=parsed.debug), asked)
+        )
     if isinstance(command, SingleCommand):
         arguments, wants_help = argv.parse_command(command.name, command.program.accepts_arguments, words)
         return Asked(_help_of(command) if wants_help else "", arguments)
@@ -408,7 +419,7 @@ def _select(command: Command | Supervise, selection: argv.Selection, asked: Aske
     children = () if isinstance(command, SingleCommand) else command.children
     chosen = argv.select(tuple((child.name, child.tags) for child in children), selection)
     away = tuple(child.name for child in children if {child.name, *child.tags} & set(selection.exclude))
-    return replace(asked, chosen=chosen, picked=bool(selection.only), excluded=away)
+    return replace(asked, chosen=chosen, picked=bool(selection.only), excluded=away, debug=selection.debug)
 
 
 def _help_of(command: Command | Supervise) -> str:
@@ -433,6 +444,7 @@ def _request(options: Options, asked: Asked) -> Request:
         variables=asked.variables,
         picked=asked.picked,
         excluded=asked.excluded,
+        debug=asked.debug,
     )
 
 
@@ -454,19 +466,6 @@ def _warn(of: Project | Plan) -> None:
 
 
 # --- the caller's streams ---------------------------------------------------------------------------------------
-
-
-def _check_status_fd(fd: int) -> None:
-    """Refuse a descriptor that the caller has not opened for writing, before one of our own takes its number."""
-    import fcntl  # only for --status-fd
-
-    try:
-        why = "" if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE else "it is open for reading only"
-    except OSError as error:
-        why = error.strerror or str(error)
-    if why:
-        remedy = f"open it, as in: vagga --status-fd {fd} CMD {fd}>status.json"
-        raise UsageError(f"--status-fd {fd}: {why}", remedy, "status-fd")
 
 
 def _open_missing_streams() -> None:

@@ -29,6 +29,9 @@ SELECTION_ROWS = (
     ("--only <tag> ...", "Run only these children, by name or tag"),
     ("--exclude <tag> ...", "Run all children but these"),
 )
+DEBUG_ROW = ("--debug", "Pause before the end when a child fails")
+OWN_DEBUG = re.compile(r"(?<![\w-])--debug(?![\w-])")
+"""Found in a text that has an option of this name; then that is meant, not ours."""
 USAGE = re.compile(r"^.*?\busage:", re.IGNORECASE)
 HEADING = re.compile(r"\S.*:\s*$")
 DESCRIBED = re.compile(r"^(?:.*options:)?[ \t]*(-\S.*?)(?=  |\t|$)", re.IGNORECASE)
@@ -47,6 +50,7 @@ class Parsed(Record):
     variables: tuple[tuple[str, str], ...] = ()
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    debug: bool = False
 
 
 class OptionsError(VaggaError):
@@ -80,6 +84,7 @@ def parse(command: Command | Supervise, words: tuple[str, ...]) -> Parsed:
         variables=variables(values),
         only=_texts(values.get("--only")) if supervised else (),
         exclude=_texts(values.get("--exclude")) if supervised else (),
+        debug=supervised and bool(values.get("--debug")) and not OWN_DEBUG.search(command.options),
     )
 
 
@@ -151,7 +156,8 @@ def _trailer(command: Command | Supervise) -> str:
     """Return the section for the options that a command has without saying so; never one that its text describes."""
     own = {word for line in command.options.splitlines() for word in _described(line)}
     lines = []
-    for names, text in (*HELP_ROWS, *(SELECTION_ROWS if isinstance(command, Supervise) else ())):
+    debug = () if OWN_DEBUG.search(command.options) else (DEBUG_ROW,)
+    for names, text in (*HELP_ROWS, *((*SELECTION_ROWS, *debug) if isinstance(command, Supervise) else ())):
         free = [name for name in names.split(", ") if name.split(" ", 1)[0] not in own]
         if free and free[-1] == names.rpartition(", ")[2]:
             lines.append(f"    {', '.join(free):21} {text}\n")

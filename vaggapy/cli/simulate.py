@@ -35,6 +35,7 @@ KNOWN = {
     "--until": (argv.VALUE, "until", ""),
     "--only": (argv.LIST, "only", ""),
     "--exclude": (argv.LIST, "exclude", ""),
+    "--debug": (argv.FLAG, "debug", ""),
     "--json": (argv.FLAG, "json", ""),
 }
 FORMS = {
@@ -85,7 +86,8 @@ def run(
         if not names and stage.rules is not None:  # a `for-each` without values is complete before it begins
             outcome = Outcome((), (), ExitCode.OK, 0.0, Ended(ExitCode.OK, None, 0.0, 0), quiet=True)
         else:
-            outcome = simulate(stage.mode, names, float(stage.grace), stage.rules, scenario)
+            rules = replace(stage.rules, unattended="") if stage.rules is not None else None
+            outcome = simulate(stage.mode, names, float(stage.grace), rules, scenario)
         print(as_json(outcome) if asked.json else text(outcome), end="")
         return outcome.code
 
@@ -121,7 +123,8 @@ def read(words: tuple[str, ...]) -> Asked:
         raise UsageError("Argument command is required", "write vagga _simulate COMMAND [OPTIONS]", "missing-argument")
     selection = [word for key in ("only", "exclude") if key in given for word in (f"--{key}", *given[key])]
     scenario = Scenario(tuple(wishes), tuple(given.get("stubborn", ())), until)
-    return Asked(others[0], (*others[1:], *selection), scenario, "json" in given)
+    debug = ["--debug"] if "debug" in given else []
+    return Asked(others[0], (*others[1:], *selection, *debug), scenario, "json" in given)
 
 
 def _wish(key: str, value: str) -> Wish:

@@ -9,6 +9,7 @@ from vaggapy.config.checks import check, part, url
 from vaggapy.config.durations import duration
 from vaggapy.config.fields import RULE_KEYS
 from vaggapy.config.lifecycle import rule
+from vaggapy.config.outputs import check_outputs, with_outputs
 from vaggapy.config.reach import Group, Scope, check_group
 from vaggapy.config.rule_fields import CONSUL, ON_SIGNAL, TLS, WATCHES
 from vaggapy.config.rules import EVENT, HTTP, IGNORE, PATH, SIGNALS, TCP, TERMINATE, Consul, Rule, Rules, Watch
@@ -34,6 +35,7 @@ def rules(reader: Reader, fields: Structure, children: Iterable[tuple[Scalar, St
     ruled = {name for name, (_, child) in known.items() if any(map(child.has, RULE_KEYS))}
     scope = Scope(reader, tuple(key.text for key, _ in fields.pairs("children")))
     found = {name: rule(scope, name, known[name][1], _pid1mode(known[name][1])) for name in known if name in ruled}
+    found, taken = with_outputs(scope, {name: child for name, (_, child) in known.items()}, found)
     consul = _consul(reader, fields.values["consul"]) if fields.has("consul") else None
     bound = Rules(
         found,
@@ -46,6 +48,7 @@ def rules(reader: Reader, fields: Structure, children: Iterable[tuple[Scalar, St
         _check_service(reader, name, each, known[name][1], has_consul=fields.has("consul"))
     marks = {name: key.mark for name, (key, _) in known.items()}
     every = {name: found.get(name, Rule()) for name in known}
+    check_outputs(scope, every, taken)
     check_group(scope, Group(mode, every, marks, tuple(watch.name for watch in bound.watches), bound.signals))
     return bound
 

@@ -35,7 +35,6 @@ WATCH_INTERVAL, WATCH_THRESHOLD = 5.0, 3
 START_INTERVAL = 1.0
 OWN_NAMES = ("health", "ready")
 """What reports call the checks that have no name."""
-DEBUG = "debug"
 OFF = ("off", "no", "none", "false", "ignore")
 
 SHORTEST_TTL = 5.0
@@ -141,11 +140,11 @@ def reaction(scope: Scope, owner: str, fields: Structure, default: str) -> tuple
         if isinstance(node, Scalar) and node.text == ON_FAIL_SPAWN:
             reader.report(node.mark, "'on-fail: spawn' names no child", "write '{spawn: CHILD}'", "bad-value")
             return default, ""
-        if isinstance(node, Scalar) and node.text and node.text.replace("_", "-") not in (*ON_FAIL, DEBUG):
+        if isinstance(node, Scalar) and node.text and node.text.replace("_", "-") not in ON_FAIL:
             remedy = reader.near(node.text, ON_FAIL, f"one of {', '.join(ON_FAIL)}, or '{{spawn: CHILD}}'")
             reader.report(node.mark, f"unknown value '{node.text}' of 'on-fail'", remedy, "bad-value")
             return default, ""
-        return reader.choice(node, "on-fail", ON_FAIL, (DEBUG,)), ""
+        return reader.choice(node, "on-fail", ON_FAIL), ""
     reader.no_tag(node, "'on-fail'")
     keys = [key.text for key, _ in node.entries]
     if keys != [ON_FAIL_SPAWN]:

@@ -5,7 +5,7 @@ Source: supervision-systems.md 5.6. Differs: an event that its source can never 
 
 from __future__ import annotations
 
-from vaggapy.config.model import WAIT_ALL_SUCCESSFUL
+from vaggapy.config.model import KEEP_GOING, STOP_ON_FAILURE, WAIT_ALL_SUCCESSFUL
 from vaggapy.config.rules import (
     EVENT,
     EXIT_FAILED,
@@ -175,6 +175,11 @@ def _possible(reader: Reader, group: Group, mention: Mention, target: str) -> No
         remedy = "write 'restart:' to run it again" if ends else "name another child"
         reader.report(mark, what, remedy, "never-starts")
         return
+    if mention.how == WHEN and _ends_the_run(group.mode, rule, mention.event):
+        what = f"'{mention.owner}' waits for '{mention.event}' of '{name}', but that stops the run"
+        success = mention.event == EXIT_SUCCESS
+        remedy = f"add 'once: true' to '{target}'" if success else "write 'mode: keep-going', or give it a 'restart:'"
+        reader.warn(mark, what, remedy, "doubtful-rule")
     event = mention.event if mention.how == WHEN else HEALTHY if mention.how == IS_HEALTHY else ""
     if event in (HEALTHY, UNHEALTHY) and rule.health is None and rule.ready is None:
         what = f"'{name}' is never {event}: nothing checks it"
@@ -185,6 +190,18 @@ def _possible(reader: Reader, group: Group, mention: Mention, target: str) -> No
     if event == TIMER_EXPIRED and (rule.when is None or not rule.when.timeout):
         what = f"no time of '{name}' expires: it does not wait for anything with a timeout"
         reader.report(mark, what, f"add 'timeout:' to 'when' of '{target}'", "never-starts")
+
+
+def _ends_the_run(mode: str, rule: Rule, event: str) -> bool:
+    """Tell whether the stop of the run comes with this event, so that it starts nobody but hooks."""
+    when, restart = rule.when, rule.restart
+    again = when is not None and (when.each or when.interval or when.event in HOOKS or when.source in SIGNALS)
+    if rule.coprocess or rule.dormant or again:
+        return False
+    if event == EXIT_SUCCESS:
+        restarts = restart.limit and restart.on_success and 0 not in restart.codes
+        return mode == STOP_ON_FAILURE and not rule.once and not restarts
+    return event == EXIT_FAILED and mode != KEEP_GOING and not restart.limit
 
 
 def _circles(reader: Reader, needs: Mapping[str, list[tuple[str, Mark]]]) -> None:

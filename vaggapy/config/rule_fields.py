@@ -76,7 +76,7 @@ OUTPUT_MATCHES = spelled(
     {"child": Field("child", "", needed=True, also=("name",)), "text": Field("text", "", needed=True), **_OPTIONS}
 )
 
-_ON_FAIL = "event, log, restart, shutdown or spawn: child"
+_ON_FAIL = "event, log, restart, shutdown, debug or spawn: child"
 HEALTH = spelled(
     {
         "exec": Field("text or list of texts"),

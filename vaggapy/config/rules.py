@@ -53,8 +53,8 @@ ABOUT_CHILDREN = (PROCESS_EXITED, OUTPUT_MATCHES, IS_HEALTHY, IS_STARTED)
 # --- what follows a failed check --------------------------------------------------------------------------------
 
 ON_FAIL_EVENT, ON_FAIL_LOG, ON_FAIL_RESTART, ON_FAIL_SHUTDOWN = "event", "log", "restart", "shutdown"
-ON_FAIL_SPAWN = "spawn"
-ON_FAIL = (ON_FAIL_EVENT, ON_FAIL_LOG, ON_FAIL_RESTART, ON_FAIL_SHUTDOWN)
+ON_FAIL_DEBUG, ON_FAIL_SPAWN = "debug", "spawn"
+ON_FAIL = (ON_FAIL_EVENT, ON_FAIL_LOG, ON_FAIL_RESTART, ON_FAIL_SHUTDOWN, ON_FAIL_DEBUG)
 
 TERMINATE, EVENT, IGNORE = "terminate", "event", "ignore"
 
@@ -238,12 +238,21 @@ class ForEach(Record):
     values: tuple[str, ...] = ()
 
 
+class Output(Record):
+    """A value that the child `child` writes: `KEY=VALUE` in the file that its `VAGGA_OUTPUT` names."""
+
+    child: str
+    key: str
+
+
 class Rule(Record):
     """Everything that one child adds to the plain modes. `Rule()` is a plain child.
 
     `timeout`: longest run, then SIGKILL. `coprocess`: `role: coprocess`. `once`: an exit with 0 is its completion, in
     every mode. `dormant`: `autostart: false`. `condition`: a program of the child's container, () for none; unless it
-    exits with 0, the child is skipped.
+    exits with 0, the child is skipped. `reads`: the outputs of others that its `run` and `environ` have. `fills`: its
+    variables with such texts, as they are written; `plan` adds those that stand for them in a text for a shell.
+    `fills_words`: its command line has some, too.
     """
 
     restart: Restart = Restart()
@@ -260,13 +269,17 @@ class Rule(Record):
     stop: Stop = Stop()
     service: Service | None = None
     for_each: ForEach | None = None
+    reads: tuple[Output, ...] = ()
+    fills: Mapping[str, str] = {}
+    fills_words: bool = False
 
 
 class Rules(Record):
     """The rules of one `!Supervise`. `children` has an entry for each child that has a rule.
 
     `signals`: what HUP, USR1 and USR2 do, by number: TERMINATE, EVENT or IGNORE. `families`: the members of each
-    `for-each`, in their order; `plan` fills it.
+    `for-each`, in their order. `debug`: pause before a stop that no signal asks for (`--debug`). `unattended`: why
+    nobody can be asked to end a pause, "" if somebody can. `plan` fills these three.
     """
 
     children: Mapping[str, Rule] = {}
@@ -275,3 +288,5 @@ class Rules(Record):
     watches: tuple[Watch, ...] = ()
     consul: Consul | None = None
     families: Mapping[str, tuple[str, ...]] = {}
+    debug: bool = False
+    unattended: str = ""

@@ -6,7 +6,8 @@ either. It keeps its ids, so that the kernel's promise to kill it with the spawn
 the command's process changes them. Nothing is imported here once the root has changed.
 
 Messages up the control channel: `failed` (a Failure), `terminals` (with their masters), `outer-proc`,
-`ready` (with the descriptor on which the command says that it is), `running`, `status` (the raw wait status of the
+`ready` (with the descriptor on which the command says that it is), `output` (with that of the file for its outputs,
+if there is room for one), `running`, `status` (the raw wait status of the
 command), `stopped` (Ctrl+Z on its own terminal, or itself), `probed` (its number, raw wait status, Failure or None).
 Messages down: `signal` (number, whether it asks for the end), `suspend`, `resume`, `probe` (its number, words, environ,
 directory; with a descriptor for its output, or none), `unprobe` (its number).
@@ -30,7 +31,7 @@ from vaggapy.sandbox.spec import EXEC, INHERIT, OUTPUT, PIPES, TERMINAL, WAIT_AL
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import NoReturn
 
     from vaggapy.sandbox.channel import Message
@@ -52,8 +53,9 @@ TIOCGPTPEER = 0x5441
 OPOST = 1
 NUMBER_SIZE = 8
 MAPPED = b"1"
-NOTIFY_PLACES = ("/run", "/tmp", "/dev/shm")  # if they are the child's own
+OWN_PLACES = ("/run", "/tmp", "/dev/shm")  # if they are the child's own: a volume may be a directory of the host
 NOTIFY_SOCKET = "vagga-notify"
+OUTPUT_FILE = "vagga-output"
 COMMAND_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 
 
@@ -116,6 +118,8 @@ def _command(job: Job, control: Channel, wake: int, fork: Callable[[int], int]) 
     told = job
     if job.program.notify or job.program.ready_fd >= 0:
         told, streams = _prepare_readiness(job, control, streams)
+    if job.program.output:
+        told = _prepare_output(told, control)
     _wait_while_suspended(control)
     if job.program.first == EXEC:
         replace_self(told, streams, control.fileno())
@@ -212,17 +216,42 @@ def _prepare_readiness(job: Job, control: Channel, streams: Streams) -> tuple[Jo
         os.close(read)
         os.close(write)
         return job, replace(streams, ready=ready)
-    # Only in a file system that is this child's own: a volume may be a directory of the host.
-    own = [each.target for each in job.operations if isinstance(each, Memory)]
-    place = next((each for each in NOTIFY_PLACES if each in own), NOTIFY_PLACES[0])
+    place = next(iter(_own_places(job)), OWN_PLACES[0])
     path = f"{place}/{NOTIFY_SOCKET}"
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
     socket.bind(path)
     os.chmod(path, 0o666)  # the program may have any id; nobody else sees the directory
     control.send(("ready",), (socket.fileno(),))
     socket.close()
-    environ = {**job.program.environ, "NOTIFY_SOCKET": path}
-    return replace(job, program=replace(job.program, environ=environ)), streams
+    return _with_variable(job, "NOTIFY_SOCKET", path), streams
+
+
+def _prepare_output(job: Job, control: Channel) -> Job:
+    """Make the file in which the command leaves values for others, and send it up.
+
+    The descriptor is of the file that we make: whatever is put in its place later is never opened by anybody.
+    """
+    for place in _own_places(job):
+        path = f"{place}/{OUTPUT_FILE}"
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+        except OSError:
+            continue  # It is full, or read-only.
+        os.fchmod(fd, 0o666)  # as with the socket
+        control.send(("output",), (fd,))
+        os.close(fd)
+        return _with_variable(job, "VAGGA_OUTPUT", path)
+    return job
+
+
+def _own_places(job: Job) -> tuple[str, ...]:
+    """Return where files can be made that no other child sees, and that are gone with this one."""
+    own = [each.target for each in job.operations if isinstance(each, Memory)]
+    return tuple(place for place in OWN_PLACES if place in own)
+
+
+def _with_variable(job: Job, name: str, value: str) -> Job:
+    return replace(job, program=replace(job.program, environ={**job.program.environ, name: value}))
 
 
 def _open_terminal(program: Program, processed: bool = True) -> tuple[int, int]:
@@ -358,7 +387,7 @@ class Init:
         if self._asked:
             self._probes.kill()
         if self._waits_for_all:
-            over = not self._probes.pids and not _signal_everybody(0)
+            over = not _somebody_but(self._probes.pids)
             if not over:
                 self._probes.take_waiting()
             return over
@@ -425,6 +454,22 @@ def _signal_group(leader: int, number: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _somebody_but(groups: Collection[int]) -> bool:
+    """Return whether there is a process in the namespace beside this one and those of checks: the groups given.
+
+    A check that takes its time must not hold up the end of what it looks at; one that left its group may.
+    """
+    if not groups or not _signal_everybody(0):
+        return _signal_everybody(0)
+    try:
+        if os.readlink("/proc/self") != "1":
+            return True  # the outer /proc: it does not show who is here
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return any(os.getpgid(pid) not in groups for pid in pids if pid != 1)
+    except OSError:
+        return True  # One has just ended: who knows what it has left. Its own end, or its parent's, is heard next.
 
 
 def _signal_everybody(number: int) -> bool:

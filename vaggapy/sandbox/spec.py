@@ -113,7 +113,7 @@ class Program(Record):
     `first`: WAIT (over with the program itself), WAIT_ALL (with the last of its processes) or EXEC (the program is
     PID 1 itself). `external_uid`: the id of the run's namespace that `uid`, then the only one, stands for; -1: all ids.
     `notify`: it gets NOTIFY_SOCKET. `ready_fd`: the descriptor that a pipe becomes, on which a newline says that it is
-    ready, -1 for none.
+    ready, -1 for none. `output`: it gets VAGGA_OUTPUT, the path of an empty file, whose descriptor is sent up.
     """
 
     words: tuple[str, ...]
@@ -131,6 +131,7 @@ class Program(Record):
     external_uid: int = -1
     notify: bool = False
     ready_fd: int = -1
+    output: bool = False
 
 
 class Launch(Record):

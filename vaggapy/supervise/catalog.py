@@ -21,6 +21,7 @@ from vaggapy.net.interfaces import advertised, needs_interfaces
 from vaggapy.record import records, unpack
 from vaggapy.sandbox.companion import limit_memory
 from vaggapy.supervise import catalog_forms as forms
+from vaggapy.supervise import catalog_runs
 from vaggapy.supervise.catalog_session import Refusal, Session
 
 TYPE_CHECKING = False
@@ -40,6 +41,10 @@ FAREWELL = 1.5
 GAP = 0.1
 """Seconds at least between two questions of a watch, however often a service changes."""
 UNREACHABLE = "unreachable"
+MISSING, WARNS = 404, 429
+"""Statuses: of an id that Consul does not know, and of a service whose check warns."""
+MOST_RUNS = 100
+"""Numbers that are tried for the id of a service."""
 
 
 def main(end: Channel, consul: object, services: object, watches: object) -> None:
@@ -102,6 +107,11 @@ class Line:
             said = f"Consul at {self._address} answers again" if kind == UNREACHABLE else f"{topic}: Consul accepts it"
             self._tell.trouble(said)
 
+    def moved(self, topic: str, place: str) -> None:
+        """Tell that another run has the usual id of `topic`."""
+        what = f"{topic}: another run has its usual id in Consul, so this one is '{place}' there"
+        self._tell.trouble(one_line(what, "stop the other run if it is not meant to be there", "consul-two-runs"))
+
     def forget(self, topic: str) -> None:
         """Note that nobody asks about `topic` any more."""
         self._failing.pop(topic, None)
@@ -139,8 +149,10 @@ class Tell:
 class Keeper:
     """Keeps one child in Consul as the supervisor wants it; `wanted` is what it said last."""
 
-    def __init__(self, name: str, service: Service, ttl: float, address: str, session: Session, line: Line) -> None:
-        """Register nothing yet."""
+    def __init__(
+        self, name: str, service: Service, ttl: float, address: str, session: Session, line: Line, run: str
+    ) -> None:
+        """Register nothing yet. `run`: what tells this run from others."""
         self._name = name
         self._service = service
         self._ttl = ttl or forms.DEFAULT_TTL
@@ -148,7 +160,8 @@ class Keeper:
         self._session = session
         self._line = line
         self._topic = f"service '{name}'"
-        self._host = os.uname().nodename
+        self._run = run
+        self._number = 1
         self._wanted = ""
         self._told = ""
         self._is_registered = False
@@ -205,16 +218,61 @@ class Keeper:
         elif self._is_registered and await self._update(status):
             self._line.worked(self._topic)
         elif self._is_registered or self._service.status or status == forms.PASSING:
+            await self._find_place()
             self._may_be_known, self._is_registered = True, False
-            form = forms.registration(self._name, self._host, self._address, self._service, self._ttl, status)
+            form = forms.registration(
+                self._id(), self._name, self._address, self._service, self._ttl, status, self._run
+            )
             await self._session.ask(form)
             self._is_registered = True
             self._line.worked(self._topic)
 
-    async def _update(self, status: str) -> bool:
-        """Tell the status of a registered child; return False when Consul does not know it (any more)."""
+    def _id(self) -> str:
+        return forms.service_id(self._name, os.uname().nodename, self._number)
+
+    async def _find_place(self) -> None:
+        """Choose an id that no other living run has.
+
+        Two runs that do this at once may choose the same; who was overwritten sees it at the next beat.
+        """
+        first = self._number
+        while self._number < MOST_RUNS and await self._is_taken():
+            self._number += 1
+        if self._number != first:
+            self._line.moved(self._topic, self._id())
+
+    async def _is_taken(self) -> bool:
+        """Tell whether another run has our id, and lives."""
+        holder = await self._holder()
+        if holder in ("", self._run):
+            return False
+        lives = catalog_runs.lives(holder)
+        if lives is not None:
+            return lives
         try:
-            await self._session.ask(forms.update(self._name, self._host, status))
+            await self._session.ask(forms.wellness(self._id()))
+        except Refusal as refusal:
+            if not refusal.status:
+                raise
+            return refusal.status == WARNS
+        return True
+
+    async def _holder(self) -> str:
+        """Return the run that has our id in Consul, "" where none has; ours where Consul does not say."""
+        try:
+            answer, _ = await self._session.ask(forms.lookup(self._id()))
+        except Refusal as refusal:
+            if not refusal.status:
+                raise
+            return "" if refusal.status == MISSING else self._run
+        return forms.holder(answer)
+
+    async def _update(self, status: str) -> bool:
+        """Tell the status of a registered child; return False when Consul does not know it as ours (any more)."""
+        if await self._holder() != self._run:
+            return False
+        try:
+            await self._session.ask(forms.update(self._id(), status))
         except Refusal as refusal:
             if not refusal.status:
                 raise
@@ -222,15 +280,17 @@ class Keeper:
         return True
 
     async def _remove(self) -> None:
+        """Take the child away, unless another run has its id by now."""
         self._is_registered = False
         if not self._may_be_known:
             self._line.forget(self._topic)
             return
-        try:
-            await self._session.ask(forms.removal(self._name, self._host))
-        except Refusal as refusal:
-            if refusal.status != 404:
-                raise
+        if await self._holder() == self._run:
+            try:
+                await self._session.ask(forms.removal(self._id()))
+            except Refusal as refusal:
+                if refusal.status != MISSING:
+                    raise
         self._may_be_known = False
         self._line.worked(self._topic)
 
@@ -258,10 +318,10 @@ class Catalog:
             what = f"Consul at {self._consul.address} is not used: {error}"
             self._tell.trouble(one_line(what, "check the address and the files of its certificates", "consul-settings"))
             return
-        line = Line(session.address, self._tell)
+        line, run = Line(session.address, self._tell), catalog_runs.own()
         for name, address in self._addresses(services).items():
             service, ttl = services[name]
-            keeper = self._keepers[name] = Keeper(name, service, ttl, address, session, line)
+            keeper = self._keepers[name] = Keeper(name, service, ttl, address, session, line, run)
             self._kept.append(self._start(keeper.keep(), f"service '{name}'"))
         for watch in watches:
             self._tasks.append(self._start(self._watch(watch, session, line), f"watch '{watch.name}'"))

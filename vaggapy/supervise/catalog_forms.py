@@ -35,6 +35,8 @@ ENVIRONMENT = {
 SECRETS = ("CONSUL_HTTP_TOKEN", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY")
 VERIFY = "CONSUL_HTTP_SSL_VERIFY"
 ADDRESS, USUAL_ADDRESS = "CONSUL_HTTP_ADDR", "127.0.0.1:8500"
+RUN = "vagga-run"
+"""The key of the metadata of a service that says which run has registered it."""
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -80,14 +82,16 @@ def _plain(address: str) -> str:
 # --- services -----------------------------------------------------------------------------------------------------
 
 
-def service_id(name: str, host: str) -> str:
-    """Return the id of a child's service on this machine."""
-    return f"{name}-{host}"
+def service_id(name: str, host: str, number: int = 1) -> str:
+    """Return the id of a child's service on this machine; `number` 2 and more where other runs have those before."""
+    return f"{name}-{host}" if number == 1 else f"{name}-{host}-{number}"
 
 
-def registration(name: str, host: str, address: str, service: Service, ttl: float, status: str) -> Request:
-    """Return the request that registers a child, with a check that others than us make critical after `ttl`."""
-    own = service_id(name, host)
+def registration(own: str, name: str, address: str, service: Service, ttl: float, status: str, run: str) -> Request:
+    """Return the request that registers a child, with a check that others than us make critical after `ttl`.
+
+    `own`: its id. `run`: what tells this run from others, so that each takes back only what is its own.
+    """
     check = {
         "CheckID": f"service:{own}",
         "Name": f"Service '{name}' check",
@@ -104,20 +108,37 @@ def registration(name: str, host: str, address: str, service: Service, ttl: floa
         "Address": address,
         "Port": service.port,
         "EnableTagOverride": service.tag_override,
+        "Meta": {RUN: run},
         "Check": check,
     }
     return Request("PUT", "/v1/agent/service/register", body, (("replace-existing-checks", "true"),))
 
 
-def update(name: str, host: str, status: str) -> Request:
-    """Return the request that tells the status of a registered child."""
-    path = f"/v1/agent/check/update/{quote(f'service:{service_id(name, host)}', safe=':')}"
+def update(own: str, status: str) -> Request:
+    """Return the request that tells the status of the registered child with this id."""
+    path = f"/v1/agent/check/update/{quote(f'service:{own}', safe=':')}"
     return Request("PUT", path, {"Status": status, "Output": "ok" if status == PASSING else status})
 
 
-def removal(name: str, host: str) -> Request:
+def removal(own: str) -> Request:
     """Return the request that takes a child out of the catalog."""
-    return Request("PUT", f"/v1/agent/service/deregister/{quote(service_id(name, host), safe='')}")
+    return Request("PUT", f"/v1/agent/service/deregister/{quote(own, safe='')}")
+
+
+def lookup(own: str) -> Request:
+    """Return the request for what is registered with an id; 404 answers where nothing is."""
+    return Request("GET", f"/v1/agent/service/{quote(own, safe='')}")
+
+
+def holder(answer: object) -> str:
+    """Return which run has registered what `lookup` has found; "" where no vagga of today has."""
+    meta = answer.get("Meta") if isinstance(answer, dict) else None
+    return str(meta.get(RUN) or "") if isinstance(meta, dict) else ""
+
+
+def wellness(own: str) -> Request:
+    """Return the request for the health of an id: 200 and 429 answer while its checks are not critical."""
+    return Request("GET", f"/v1/agent/health/service/id/{quote(own, safe='')}")
 
 
 def beat(ttl: float) -> float:

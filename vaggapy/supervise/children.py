@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from vaggapy.errors import ExitCode
+from vaggapy.errors import ExitCode, VaggaError
 from vaggapy.record import replace, unpack
 from vaggapy.sandbox import channel
 from vaggapy.sandbox.run import SPEC_CLASSES
-from vaggapy.sandbox.spec import EXEC, PIPES, TERMINAL, TERMINALS, Failure, HostRoot
+from vaggapy.sandbox.spec import EXEC, PIPES, TERMINAL, TERMINALS, Failure
 from vaggapy.supervise import events
 from vaggapy.supervise.watches import ENDED, IN, TOLD
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vaggapy.config.rules import Rules
-    from vaggapy.errors import SandboxError
     from vaggapy.sandbox.channel import Channel, Message
-    from vaggapy.sandbox.explain import Found
     from vaggapy.sandbox.run import Spawned, Spawner
     from vaggapy.sandbox.spec import Launch, Program
     from vaggapy.supervise.events import Event, Spawn
@@ -43,7 +41,7 @@ class Live:
 
     `number` is that of the request, 0 before. `status`: raw wait status of its command, -1 while unknown; one that
     ends without was killed with its PID 1. `doomed`: it is to be killed as soon as it is there. `early`: what it said
-    of itself before it is known to run.
+    of itself before it is known to run. `output`: the file in which it leaves values for others, or -1.
     """
 
     __slots__ = (
@@ -52,6 +50,7 @@ class Live:
         "early",
         "failure",
         "number",
+        "output",
         "pid",
         "pidfd",
         "program",
@@ -71,6 +70,7 @@ class Live:
         self.pidfd = -1
         self.control: Channel | None = None
         self.ready = -1
+        self.output = -1
         self.running = False
         self.doomed = False
         self.status = -1
@@ -131,7 +131,7 @@ class Roster:
             traffic: takes the output.
             now: gives the time of the loop in seconds.
             feed: gets every event.
-            fit: says what to launch.
+            fit: says what to launch, or raises a VaggaError that says why it cannot be.
             hear: gets the messages that are not about beginning and end, with the descriptors, which it then owns; and
                 ("ended",) when a run is over.
             begun: is called before a `Started` is fed.
@@ -148,7 +148,7 @@ class Roster:
         self._pipes = stage.streams == PIPES
         self._plans = {child.name: child for child in stage.children}
         self._requests: list[tuple[Live, Launch]] = []
-        self._refused: list[tuple[Live, Failure]] = []
+        self._refused: list[tuple[Live, Failure | VaggaError]] = []
         self._asked = 0
         self._number = 0
         self._lost = False
@@ -165,9 +165,18 @@ class Roster:
 
     def spawn(self, spawn: Spawn) -> None:
         """Start a run of a child, when it is its turn."""
-        launch = self._fit(self._plans[spawn.name], spawn)
+        plan = self._plans[spawn.name]
+        refusal = None
+        try:
+            launch = self._fit(plan, spawn)
+        except VaggaError as error:
+            launch, refusal = plan.launch, error
         live = Live(spawn, launch.program)
         self._names[spawn.name] = live
+        if refusal is not None:
+            self._number_it(live)
+            self._refused.append((live, refusal))
+            return
         self._requests.append((live, launch))
         self._ask_for_spawns()
 
@@ -211,15 +220,19 @@ class Roster:
         """Ask the spawner for what waits, a few at a time."""
         while self._requests and self._asked < MOST_REQUESTS:
             live, launch = self._requests.pop(0)
-            self._number += 1
-            live.number = self._number
-            self.live[live.number] = live
+            self._number_it(live)
             self._asked += 1
             try:
                 self._request(live, launch)
             except OSError as error:
                 self._asked -= 1
                 self._refused.append((live, Failure("spawner" if self._lost else "descriptors", error.errno or 0)))
+
+    def _number_it(self, live: Live) -> None:
+        """Begin to count a run among those that are not over."""
+        self._number += 1
+        live.number = self._number
+        self.live[live.number] = live
 
     def deadlines(self) -> tuple[float, ...]:
         """Return when something is to be told: now, if a request could not even be sent."""
@@ -308,24 +321,30 @@ class Roster:
                 if live.is_first and live.failure is None:
                     self._begin(live)  # Its end of the channel has closed by becoming the program.
             return False
-        match received:
+        self._take(live, *received)
+        return True
+
+    def _take(self, live: Live, message: Message, descriptors: tuple[int, ...]) -> None:
+        """Take what a PID 1 says."""
+        match message, descriptors:
             case (("running",), _):
                 self._begin(live)
             case (("status", status), _):
                 live.status = status
             case (("failed", failure), _):
                 live.failure = unpack(failure, SPEC_CLASSES)
+            case (("ready" | "output",), ()):
+                self._lack_room(live, ())
             case (("ready",), (fd,)):
                 os.set_blocking(fd, False)
                 live.ready = fd
                 self._watches.add(fd, TOLD, IN, lambda _: self._take_readiness(live))
-            case (("ready",), ()):
-                self._lack_room(live, ())
-            case (("terminals",), descriptors) if len(descriptors) <= (live.program.streams == TERMINALS):
+            case (("output",), (fd,)):
+                live.output = fd
+            case (("terminals",), _) if len(descriptors) <= (live.program.streams == TERMINALS):
                 self._lack_room(live, descriptors)
-            case (message, descriptors):
+            case _:
                 self._hear(live, message, descriptors)
-        return True
 
     def _lack_room(self, live: Live, descriptors: tuple[int, ...]) -> None:
         """End a child of which not all descriptors have arrived: we have as many as we may have."""
@@ -384,6 +403,9 @@ class Roster:
             if not self._take_readiness(live):
                 break
         self._traffic.finish(live.number)
+        if live.output >= 0 and live.status == 0:
+            self._hear(live, ("output",), (live.output,))
+            live.output = -1
         failure = live.failure
         if failure is not None and not live.running:
             self._fail(live, failure)
@@ -394,10 +416,16 @@ class Roster:
         self._feed(events.Exited(self._now(), live.name, live.incarnation, code, number, core))
         self._hear(live, ("ended",), ())
 
-    def _fail(self, live: Live, failure: Failure) -> None:
+    def _fail(self, live: Live, failure: Failure | VaggaError) -> None:
         """Tell the policy that a child could not be started."""
         self._release(live)
-        error = why_not_started(failure, self._plans[live.name].launch)
+        error: VaggaError
+        if isinstance(failure, Failure):
+            from vaggapy.supervise.refusals import why_not_started  # only where something fails
+
+            error = why_not_started(failure, self._plans[live.name].launch)
+        else:
+            error = failure
         self._feed(events.SpawnFailed(self._now(), live.name, live.incarnation, error.code, str(error)))
 
     def _release(self, live: Live) -> None:
@@ -405,6 +433,9 @@ class Roster:
         del self.live[live.number]
         self._traffic.close(live.number)
         self._close_readiness(live)
+        if live.output >= 0:
+            os.close(live.output)
+            live.output = -1
         if live.control is not None:
             self._watches.remove(live.control.fileno())
             live.control.close()
@@ -464,35 +495,6 @@ def launch_of(
         launch = replace(launch, program=replace(launch.program, environ=environ))
     condition = rules.children[spawn.name].condition if rules is not None and spawn.condition else None
     if condition is not None:
-        program = replace(launch.program, words=condition.words, socket=False, notify=False, ready_fd=-1)
+        program = replace(launch.program, words=condition.words, socket=False, notify=False, ready_fd=-1, output=False)
         launch = replace(launch, program=program)
     return launch
-
-
-def why_not_started(failure: Failure, launch: Launch) -> SandboxError:
-    """Explain a failure, with a look at the host for what is missing: it may be there and only hidden."""
-    from vaggapy.sandbox.explain import (
-        Found,  # the same
-        failed_child,  # only where something fails
-    )
-
-    root = launch.sandbox.root
-    if not isinstance(root, HostRoot):
-        return failed_child(failure, root, Found())  # What the host has says nothing of what an image lacks.
-    missing = failure.target if failure.step in ("interpreter", "chdir") else failure.source
-    found = _find_on_host(missing, launch.program.environ.get("PATH", ""))
-    targets = tuple(mount.target for mount in launch.sandbox.mounts)
-    return failed_child(failure, root, replace(found, visible=(launch.sandbox.project, *root.exposed, *targets)))
-
-
-def _find_on_host(name: str, program_path: str) -> Found:
-    """Look for an absolute path, or for a bare name in the caller's own PATH and in the program's."""
-    from vaggapy.sandbox.explain import Found  # only where something fails
-
-    if "/" in name:
-        return Found(name, os.path.realpath(name)) if name.startswith("/") and os.path.exists(name) else Found()
-    for place in f"{os.environ.get('PATH', '')}:{program_path}".split(":"):
-        path = os.path.join(place, name)
-        if name and place.startswith("/") and os.access(path, os.X_OK):
-            return Found(path, os.path.realpath(path))
-    return Found()

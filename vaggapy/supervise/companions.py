@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FAREWELL = 2.0  # seconds that the catalog has at the end
 SLACK = 5.0  # seconds after its time in which the prober must have said that a check has failed
+LOADING = 60.0  # the same before its first answer to a check of that kind, for which it may have a lot to load
 KEPT = 4096  # bytes of the output of a check
 LONGEST_DETAIL = 200
 CHUNK = 64 * 1024
@@ -97,6 +98,7 @@ class Companions:
         self._open: dict[str, Open] = {}
         self._own = 0
         self._prober: Companion | None = None
+        self._answered: set[str] = set()  # kinds of checks, by this prober
         self._catalog: Companion | None = None
 
     # --- checks -----------------------------------------------------------------------------------------------
@@ -116,7 +118,8 @@ class Companions:
         except OSError as error:
             self._cannot_look(probe, error)
             return
-        check = self._open[probe.id] = Open(probe, self._now() + probe.timeout + SLACK)
+        slack = SLACK if probe.check.kind in self._answered else LOADING
+        check = self._open[probe.id] = Open(probe, self._now() + probe.timeout + slack)
         check.again = again
         if not prober.send(("probe", probe.id, probe.number, pack(probe.check), probe.timeout)):
             self._lose_prober()
@@ -241,6 +244,7 @@ class Companions:
 
         prober = start_companion(main, self._spawner.pid if self._spawner.isolated else None)
         self._prober = prober
+        self._answered.clear()
         self._watches.add(prober.fileno(), TOLD, IN, lambda _: self._take_result())
         return prober
 
@@ -252,6 +256,7 @@ class Companions:
         id_, number, passed, detail, value = received
         check = self._open.get(id_)
         if check is not None and check.number == number:
+            self._answered.add(check.probe.check.kind)
             self._settle(check, passed, detail, value)
 
     def _lose_prober(self) -> None:

@@ -21,8 +21,8 @@ GRACE = "grace"
 
 FIRST, SUCCESS, REQUESTED = "first", "success", "requested"
 """Why a child's end matters: it began the stop; it is tolerated; the stop had begun before."""
-RESTARTS, ASIDE, NOTED = "restarts", "aside", "noted"
-"""More reasons with rules: it will run again; it is not essential; it is a failure, and the others go on."""
+RESTARTS, ASIDE, NOTED, PAUSED = "restarts", "aside", "noted", "paused"
+"""More with rules: it will run again; it is not essential; a failure, the others go on; in the pause of the stop."""
 
 READY = "ready"
 """What `Became` says."""
@@ -128,8 +128,25 @@ class Watched(Record):
     instances: tuple[str, ...]
 
 
+class Resumed(Record):
+    """The pause that `Pause` asked for is over: somebody has pressed ENTER."""
+
+    now: float
+
+
 Event = (
-    Begin | Started | Exited | SpawnFailed | Signalled | TimerFired | SpawnerLost | Probed | Became | Matched | Watched
+    Begin
+    | Started
+    | Exited
+    | SpawnFailed
+    | Signalled
+    | TimerFired
+    | SpawnerLost
+    | Probed
+    | Became
+    | Matched
+    | Watched
+    | Resumed
 )
 
 
@@ -145,7 +162,10 @@ class ChildStarted(Record):
 
 
 class ChildEnded(Record):
-    """A child ended. `code` is what it counts as, 128+n for signal n; `seconds` since it started."""
+    """A child ended. `code` is what it counts as, 128+n for signal n; `seconds` since it started.
+
+    `alone`: it failed, and no other child goes on.
+    """
 
     name: str
     incarnation: int
@@ -155,6 +175,7 @@ class ChildEnded(Record):
     core: bool
     seconds: float
     cause: str
+    alone: bool = False
 
 
 class ChildNotStarted(Record):
@@ -297,6 +318,26 @@ class Link(Record):
     told: ChildEnded | ChildNotStarted | ChildUnmet | CheckFailed | HealthChanged
 
 
+class StopPaused(Record):
+    """The run pauses before its stop. `chain`: what led to it, the cause first; `running`: children (name, pid)."""
+
+    chain: tuple[Link, ...]
+    running: tuple[tuple[str, int], ...]
+
+
+class StopResumed(Record):
+    """The pause is over, and the stop goes on; `why`: as in `state`, such as ANSWERED."""
+
+    why: str
+
+
+class NotPaused(Record):
+    """There is no pause, although `name` asks for one: nobody could be asked to end it, `why` says it."""
+
+    name: str
+    why: str
+
+
 class Ended(Record):
     """The run is over. No cause: all essential `children` ended well, or there were none. `seconds` since Begin.
 
@@ -329,6 +370,9 @@ Told = (
     | SignalReceived
     | SpawnerEnded
     | StillAlive
+    | StopPaused
+    | StopResumed
+    | NotPaused
     | Ended
 )
 
@@ -429,6 +473,14 @@ class Advertise(Record):
     status: str
 
 
+class Pause(Record):
+    """Let the user look around, until `Resumed` answers or `Proceed` says that nobody need."""
+
+
+class Proceed(Record):
+    """The pause is over."""
+
+
 Action = (
     Spawn
     | Signal
@@ -443,4 +495,6 @@ Action = (
     | Probe
     | Abandon
     | Advertise
+    | Pause
+    | Proceed
 )

@@ -23,7 +23,9 @@ from vaggapy.supervise.events import (
     Ended,
     Finish,
     Kill,
+    Pause,
     Probe,
+    Proceed,
     Report,
     Resume,
     SetTimer,
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from vaggapy.sandbox.spec import Launch
     from vaggapy.supervise.companions import Companions
     from vaggapy.supervise.events import Action, Event, Told
+    from vaggapy.supervise.outputs import Outputs
+    from vaggapy.supervise.prompt import Prompt
     from vaggapy.supervise.stage import ChildPlan, Stage
 
 KEYS_DELAY = 0.01  # seconds until the child is offered again the keys that it did not take
@@ -56,6 +60,8 @@ NARROWEST = 20  # columns of a terminal beside a long prefix
 SIGSTOP = 19
 
 BANNER = "banner "
+STALL = 1.0
+"""Seconds: who looks at the clock, or wakes, so much later than usual has not run meanwhile: it was stopped."""
 
 
 class Loop:
@@ -92,12 +98,14 @@ class Loop:
         self._state = policy.initial(stage.mode, names, float(stage.grace), stage.rules)
         self._events: list[Event] = []
         self._timers: dict[str, float] = {}
-        self._suspended = 0.0
+        self._suspended, self._asked = 0.0, time.monotonic()
         self._meant = 0, 0.0  # what the last key meant for the child that owns the terminal, and when
         self._told_closed = False
         self._told_lost = False
         self._warned = False
         self._relay: Relay | None = None
+        self._prompt: Prompt | None = None
+        self._spawner_pid = spawner.pid
         self._terminal = Terminal() if stage.streams == TERMINAL else None
         self._watches = Watches()
         keeps_last = passes_through and not stage.single
@@ -107,8 +115,13 @@ class Loop:
             *(self._feed_of_child, self._fit, self._hear, self._begun),
         )
         self._companions: Companions | None = None
+        self._outputs: Outputs | None = None
         if stage.rules is not None:
-            from vaggapy.supervise.companions import Companions  # only what has rules needs them
+            # Only what has rules needs them.
+            from vaggapy.supervise.companions import Companions
+            from vaggapy.supervise.outputs import Outputs
+
+            self._outputs = Outputs()
 
             tools = self._roster, self._watches, self._now, self._feed, self._message
             self._companions = Companions(stage, stage.rules, spawner, *tools)
@@ -135,22 +148,36 @@ class Loop:
                 self._terminal.restore()
             if self._companions is not None:
                 self._companions.close()
+            if self._prompt is not None:
+                self._prompt.close()
             self._watches.close()
 
     # --- turns ------------------------------------------------------------------------------------------------
 
     def _now(self) -> float:
-        """Return seconds on a clock that stands still while we are suspended."""
-        return time.monotonic() - self._suspended
+        """Return seconds on a clock that stands still while we are suspended, or do not run (4.8)."""
+        at = time.monotonic()
+        if at - self._asked > STALL:
+            self._suspended += at - self._asked
+        self._asked = at
+        return at - self._suspended
 
     def _turn(self) -> None:
         deadlines = (*self._timers.values(), *self._traffic.deadlines(), *self._roster.deadlines())
         if self._companions is not None:
             deadlines += self._companions.deadlines()
         timeout = max(0.0, min(deadlines) - self._now()) if deadlines else -1
-        self._watches.wait(timeout)
+        self._watches.wait(timeout, lambda: self._woken(timeout))
         self._fire_timers()
         self._watch_outlets()
+
+    def _woken(self, timeout: float) -> None:
+        """Take out the time by which we wake too late; `timeout`: seconds that we had to wait at most, -1 for ever."""
+        at = time.monotonic()
+        due = self._asked + timeout if timeout >= 0 else at
+        if at - due > STALL:
+            self._suspended += at - due
+        self._asked = at
 
     def _fire_timers(self) -> None:
         self._traffic.flush_due()
@@ -209,6 +236,8 @@ class Loop:
                 self._do_beside(action)
             case SuspendSelf():
                 self._suspend()
+            case Pause() | Proceed():
+                self._do_pause(action)
             case SetTimer(name, at):
                 self._timers[name] = at
             case CancelTimer(name):
@@ -219,6 +248,24 @@ class Loop:
                 self._message(self._tell(record))
             case Finish(code):
                 self._code = code
+
+    def _do_pause(self, action: Pause | Proceed) -> None:
+        """Begin or end to wait for the user."""
+        if self._prompt is not None:
+            self._prompt.close()
+            self._prompt = None
+        if isinstance(action, Pause):
+            from vaggapy.supervise.prompt import Prompt, entering  # only for a pause, which is rare
+
+            self._message(entering(self._spawner_pid, self._roster.live.values()))
+            self._prompt = Prompt(self._watches, self._message, self._go_on)
+
+    def _go_on(self, closed: bool) -> None:
+        """Take the answer of the user, or that none will come because the terminal is `closed`."""
+        if closed and self._signals.obeys_hangup:
+            self._feed(events.Signalled(self._now(), events.HANGUP))
+        else:
+            self._feed(events.Resumed(self._now()))
 
     def _do_to_child(self, action: Signal | Kill | Suspend | Resume) -> None:
         match action:
@@ -287,6 +334,8 @@ class Loop:
                 if number == events.CONT:
                     self._come_back()
                 self._feed(events.Signalled(self._now(), number))
+                if number == events.CONT and self._prompt is not None:
+                    self._prompt.ask()
 
     def _take_keys(self) -> None:
         if self._relay is None or self._terminal is None or self._relay.master not in self._traffic.all():
@@ -322,9 +371,10 @@ class Loop:
             self._terminal.restore()
         # The policy speaks to those that run; the others must not begin to while nobody looks.
         self._roster.say_to_starting(("suspend",))
-        before = time.monotonic()
+        before = self._now()
         self._signals.stop_here()
-        self._suspended += time.monotonic() - before
+        self._asked = time.monotonic()
+        self._suspended = self._asked - before
         self._roster.say_to_starting(("resume",))
         self._come_back()
         self._feed(events.Signalled(self._now(), events.CONT))
@@ -354,10 +404,18 @@ class Loop:
     # --- children ---------------------------------------------------------------------------------------------
 
     def _fit(self, plan: ChildPlan, spawn: Spawn) -> Launch:
-        """Return what to launch now."""
+        """Return what to launch now.
+
+        Raises:
+            CommandError: a value that it takes from another child is not there.
+        """
         columns = self._inner_columns(plan.launch.program.columns)
         settings = self._terminal.settings if self._terminal is not None else b""
-        return launch_of(plan, spawn, self._stage.rules, columns, self._stage.streams, settings)
+        launch = launch_of(plan, spawn, self._stage.rules, columns, self._stage.streams, settings)
+        rule = self._stage.rules.children.get(plan.name) if self._stage.rules is not None else None
+        if self._outputs is None or rule is None or not rule.reads:
+            return launch
+        return self._outputs.filled(launch, rule, spawn, self._state.children)
 
     def _begun(self, live: Live) -> None:
         """A program runs: keys may reach it, and its banners are due."""
@@ -376,11 +434,18 @@ class Loop:
             case ("probed", number, status, failure):
                 if self._companions is not None:
                     self._companions.take_probed(live, number, status, failure)
+            case ("output",):
+                self._take_output(live, *descriptors)
             case ("ended",):
                 if self._companions is not None:
                     self._companions.child_ended(live)
             case _:
                 self._warn_of_outer_proc()
+
+    def _take_output(self, live: Live, fd: int) -> None:
+        """Take the values that a child, which has ended well, has left for others."""
+        assert self._outputs is not None
+        self._message(self._outputs.take(live.name, fd))
 
     def _warn_of_outer_proc(self) -> None:
         """Say once that the children see the outer /proc."""

@@ -38,6 +38,10 @@ OUTER_PROC = (
 DISK_FULL = (
     "vagga: output is lost: no space left where standard output goes (free some, the children go on) [output-lost]\n"
 )
+RECORDS_LOST = (
+    "vagga: status records are lost: no space left where --status-fd goes (free some, the children go on) "
+    "[output-lost]\n"
+)
 
 # fmt: off
 _NAMES = (

@@ -180,7 +180,7 @@ class Turn:
     def result(self) -> Step:
         """Return the next state and the actions; the run is finished where nothing is alive and nothing will be."""
         changes = self.changes()
-        if changes and not self.living() and self.is_over():
+        if changes and not any(child.alive for child in self.children.values()) and self.is_over():
             self.finish()
             changes = {**self.changes(), "finished": True}
         return replace(self.state, **changes) if changes else self.state, tuple(self.actions)

@@ -100,7 +100,9 @@ class Prober:
         try:
             if check.kind == rules.HTTP and self._browser is None:
                 await self._prepare_browser()
-            async with asyncio.timeout(timeout):
+            # A request has a time of its own. Both at the same moment would be two cancellations, and the second one
+            # would break off what the first one does: the connection would never be closed.
+            async with asyncio.timeout(None if check.kind == rules.HTTP else timeout):
                 outcome = await self._carry_out(check, timeout)
         except TimeoutError:
             outcome = Outcome(False, f"no answer within {timeout:g} s")

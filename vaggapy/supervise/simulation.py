@@ -23,6 +23,7 @@ from vaggapy.supervise.events import (
     SignalReceived,
     SpawnerEnded,
     StillAlive,
+    StopPaused,
     Waiting,
 )
 from vaggapy.supervise.messages import duration, signal_name, status
@@ -170,6 +171,8 @@ def _line(told: Told) -> str:
             return f"vagga gets {signal_name(signal)}{' again, and kills' if killing else ''}"
         case SpawnerEnded():
             return "the spawner is lost"
+        case StopPaused(_, running):
+            return f"vagga pauses before the stop; still there: {', '.join(visible(name) for name, _ in running)}"
         case StillAlive(still, seconds):
             return f"still alive after {duration(seconds)}: {', '.join(map(visible, still))}"
         case ChildStarted() | Ended():

@@ -20,6 +20,9 @@ PHASES = (WAITING, STARTING, RUNNING, BACKOFF, IDLE, DORMANT, DONE)
 STAYS, ANNOUNCED, ASKED, KILLED = 0, 1, 2, 3
 """How far a child is on its way out: not at all; its hooks run; it got a signal; it was killed."""
 
+ANSWERED, INTERRUPTED, NOBODY = "answered", "interrupted", "nobody"
+"""How the pause before a stop ends: somebody pressed ENTER; a signal came; no child is left to look at."""
+
 
 class Child(Record):
     """One child: its phase, its latest incarnation (0: none yet), and since when that one runs.
@@ -44,7 +47,8 @@ class Stop(Record):
     """The stop, once begun. `code` and `cause` never change; no cause: the run is complete.
 
     `signal`: what children are asked with, 0 for nothing. `sent`: every signal that children got so far, once each;
-    `asked`: how many INT, QUIT and TERM came. `barren`: nothing is started any more, hooks included.
+    `asked`: how many INT, QUIT and TERM came. `barren`: nothing is started any more, hooks included. `held`: it has
+    begun, but pauses before anybody is asked to end.
     """
 
     code: int
@@ -53,15 +57,18 @@ class Stop(Record):
     sent: tuple[int, ...] = ()
     asked: int = 0
     barren: bool = False
+    held: bool = False
 
 
 class State(Record):
     """The whole run. `children` is sorted by name and never changed in place; `begun` is the time of Begin.
 
-    `timers`: when each is due. The rest is for runs with rules: `order`, the names as the file has them; `essential`,
-    those that the run is about; `probes`, the number of the one under way by id, and how many there were; `seen`,
-    the instances of each watch that has answered; `fired`, the events that each family has had; `noted`, the first
-    failure of a run that goes on; `incidents`, the last trouble of each child.
+    `timers`: when each is due. The rest is for runs with rules: `order`, the names as the file has them; `triggered`
+    and `gated`, those of them that wait for an event, and for a dependency; `essential`, those that the run is about;
+    `probes`, the number of the one under way by id, and how many there were; `seen`, the instances of each watch that
+    has answered; `fired`, the events that each family has had; `noted`, the first failure of a run that goes on;
+    `incidents`, the last trouble of each child; `delayed`, the events of children that are delivered when the pause is
+    over.
     """
 
     mode: str
@@ -74,6 +81,8 @@ class State(Record):
     timers: Mapping[str, float] = {}
     rules: Rules | None = None
     order: tuple[str, ...] = ()
+    triggered: tuple[str, ...] = ()
+    gated: tuple[str, ...] = ()
     essential: frozenset[str] = frozenset()
     probes: Mapping[str, int] = {}
     probed: int = 0
@@ -81,3 +90,4 @@ class State(Record):
     fired: frozenset[tuple[str, str]] = frozenset()
     noted: ChildEnded | ChildNotStarted | ChildUnmet | None = None
     incidents: Mapping[str, Link] = {}
+    delayed: tuple[tuple[str, str], ...] = ()

@@ -17,11 +17,14 @@ from vaggapy.supervise.events import (
     HealthChanged,
     Met,
     NeverStarted,
+    NotPaused,
     NotSpawned,
     Restarting,
     SignalReceived,
     SpawnerEnded,
     StillAlive,
+    StopPaused,
+    StopResumed,
     TookTooLong,
     Waiting,
     WatchChanged,
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
         | NotSpawned
         | WatchChanged
         | NeverStarted
+        | StopPaused
+        | StopResumed
+        | NotPaused
     )
 
 KINDS: dict[type[Ruled], str] = {
@@ -60,6 +66,9 @@ KINDS: dict[type[Ruled], str] = {
     NotSpawned: "not-spawned",
     WatchChanged: "watch",
     NeverStarted: "never-started",
+    StopPaused: "pause",
+    StopResumed: "resume",
+    NotPaused: "no-pause",
 }
 """`event` of the reports that are written field by field."""
 
@@ -78,7 +87,9 @@ def _record(told: Told) -> tuple[str, dict[str, object]]:
         case ChildStarted(name, incarnation, pid):
             return "start", _fields(name=name, incarnation=incarnation, pid=pid)
         case ChildEnded(signal=signal):
-            return "exit", {**_all(told), "signal": signal_name(signal) if signal else None}
+            fields = {**_all(told), "signal": signal_name(signal) if signal else None}
+            del fields["alone"]  # for the words of people; programs see the others themselves
+            return "exit", fields
         case ChildNotStarted(name, incarnation, code, why):
             child = _fields(name=name, incarnation=incarnation)
             return "exit", {**child, **_fields(code=code, signal=None, cause="not-started", why=why)}
@@ -99,6 +110,9 @@ def _of_rules(told: Ruled) -> dict[str, object]:
     match told:
         case NeverStarted(waiting):
             return _fields(waiting=[_fields(name=name, what=what) for name, what in waiting])
+        case StopPaused(chain, running):
+            children = [_fields(name=name, pid=pid) for name, pid in running]
+            return _fields(chain=[_link(link) for link in chain], running=children)
         case Restarting(name, wait, left):
             return _fields(name=name, wait=wait, left=left if left >= 0 else None)
         case TookTooLong(name, seconds, hook_of):

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from vaggapy.config.rules import ON_FAIL_EVENT, ON_FAIL_LOG, ON_FAIL_RESTART, ON_FAIL_SHUTDOWN
+from vaggapy.config.rules import ON_FAIL_DEBUG, ON_FAIL_EVENT, ON_FAIL_LOG, ON_FAIL_RESTART, ON_FAIL_SHUTDOWN
 from vaggapy.errors import visible
 from vaggapy.supervise.events import (
     ASIDE,
     FIRST,
+    PAUSED,
     RESTARTS,
     CheckFailed,
     CheckRecovered,
@@ -20,13 +21,17 @@ from vaggapy.supervise.events import (
     HealthChanged,
     Met,
     NeverStarted,
+    NotPaused,
     NotSpawned,
     Restarting,
+    StopPaused,
+    StopResumed,
     TookTooLong,
     Waiting,
     WatchChanged,
 )
 from vaggapy.supervise.messages import dashed, duration, signal_name, status
+from vaggapy.supervise.state import INTERRUPTED, NOBODY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +53,9 @@ if TYPE_CHECKING:
         | NotSpawned
         | WatchChanged
         | NeverStarted
+        | StopPaused
+        | StopResumed
+        | NotPaused
     )
 
 OWN_CHECKS = ("health", "ready")
@@ -66,7 +74,7 @@ def text(told: Ruled) -> str:
             return ""
         case ChildUnmet(cause=cause, skipped=False) if cause == FIRST:
             return dashed(f"{sentence(told)}. Shutting down")
-        case CheckFailed(action=action) if action == ON_FAIL_SHUTDOWN:
+        case CheckFailed(action=action) if action in (ON_FAIL_SHUTDOWN, ON_FAIL_DEBUG):
             return dashed(f"{sentence(told)}. Shutting down")
         case CheckFailed(check=check, action=action) if check in OWN_CHECKS and action in (ON_FAIL_EVENT, ON_FAIL_LOG):
             return ""
@@ -74,6 +82,8 @@ def text(told: Ruled) -> str:
             return ""
         case NeverStarted():
             return dashed(f"{sentence(told)}. Shutting down")
+        case StopResumed(why) if why == INTERRUPTED:
+            return ""
         case Met():
             return ""
         case _:
@@ -99,6 +109,8 @@ def sentence(told: Ruled) -> str:
             return f"{visible(name)}: {visible(check)} passes again{f', after {failures} failures' if failures else ''}"
         case WatchChanged(watch, instances):
             return f"watch {visible(watch)} finds {instances or 'none'}"
+        case StopPaused() | StopResumed() | NotPaused():
+            return _of_a_pause(told)
         case NeverStarted(waiting):
             listed = "; ".join(f"{visible(name)} waits: {visible(what)}" for name, what in waiting)
             return f"Nothing can go on: {listed}"
@@ -106,8 +118,8 @@ def sentence(told: Ruled) -> str:
 
 def _of_a_run(told: ChildEnded | ChildUnmet | ChildSkipped | Restarting | TookTooLong | NotSpawned) -> str:
     match told:
-        case ChildEnded(name, _, pid, seconds=seconds, cause=cause):
-            ending = "" if cause == RESTARTS else "; the others go on"
+        case ChildEnded(name, _, pid, seconds=seconds, cause=cause, alone=alone):
+            ending = "" if cause == RESTARTS or alone else ", in the pause" if cause == PAUSED else "; the others go on"
             return f"{visible(name)}:{pid} {status(told)} after {duration(seconds)}{ending}"
         case ChildUnmet(name, skipped=True):
             return f"{visible(name)} is skipped: {_unmet(told)}"
@@ -140,6 +152,18 @@ def how(told: ChildUnmet | NeverStarted | CheckFailed) -> str:
             return f"{visible(name)} failed its check {visible(check)}"
 
 
+def _of_a_pause(told: StopPaused | StopResumed | NotPaused) -> str:
+    match told:
+        case StopPaused(chain, running):
+            names = ", ".join(f"{visible(name)}:{pid}" for name, pid in running)
+            why = f": {_links(chain)}" if chain else ""
+            return f"paused before the stop{why}; still there: {names or 'what is just being started'}"
+        case StopResumed(why):
+            return "the stop goes on" if why != NOBODY else "nothing is left to look at, the stop goes on"
+        case NotPaused(name, why):
+            return f"no pause for {visible(name)}, although it has `on-fail: debug`: {visible(why)}"
+
+
 def _unmet(told: ChildUnmet) -> str:
     return f"{visible(told.what)}{_because(told.why)}"
 
@@ -155,7 +179,7 @@ def _in_a_row(failures: int) -> str:
 def _follows(name: str, action: str) -> str:
     if action == ON_FAIL_RESTART:
         return f"; {visible(name)} is stopped, to be restarted"
-    if action in (ON_FAIL_EVENT, ON_FAIL_LOG, ON_FAIL_SHUTDOWN):
+    if action in (ON_FAIL_EVENT, ON_FAIL_LOG, ON_FAIL_SHUTDOWN, ON_FAIL_DEBUG):
         return ""
     return f"; {visible(action.removeprefix('spawn '))} is started"
 
@@ -165,7 +189,11 @@ def _follows(name: str, action: str) -> str:
 
 def chain_text(chain: tuple[Link, ...]) -> str:
     """Return the line of causes, `vagga: api exited 1 (12.31 s) <- db killed by SIGKILL (12.24 s)`."""
-    return f"vagga: {' <- '.join(f'{_link(link)} ({duration(link.at)})' for link in chain)}\n"
+    return f"vagga: {_links(chain)}\n"
+
+
+def _links(chain: tuple[Link, ...]) -> str:
+    return " <- ".join(f"{_link(link)} ({duration(link.at)})" for link in chain)
 
 
 def _link(link: Link) -> str:

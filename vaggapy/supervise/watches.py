@@ -45,9 +45,13 @@ class Watches:
         if self._calls.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def wait(self, timeout: float) -> None:
-        """Wait until something is ready, at most `timeout` seconds (-1: for ever) or a day, and make the calls."""
+    def wait(self, timeout: float, woken: Callable[[], object]) -> None:
+        """Wait until something is ready, at most `timeout` seconds (-1: for ever) or a day, and make the calls.
+
+        `woken` is called before them.
+        """
         happened = self._epoll.poll(min(timeout, LONGEST_WAIT))
+        woken()
         ready = [(self._calls[fd], fd, mask) for fd, mask in happened if fd in self._calls]
         ready.sort(key=lambda item: item[0][0])
         for entry, fd, mask in ready:

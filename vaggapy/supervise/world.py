@@ -24,9 +24,11 @@ from vaggapy.supervise.events import (
     Exited,
     Kill,
     Matched,
+    Pause,
     Probe,
     Probed,
     Report,
+    Resumed,
     SetTimer,
     Signal,
     Signalled,
@@ -149,11 +151,10 @@ class World:
                 self._at(at, lambda: self._fire(id, token))
             case CancelTimer(id):
                 self._timers.pop(id, None)
-            case Probe(id, number):
-                self._probes[id] = number
-                self._soon(lambda: self._answer(action))
-            case Abandon(id):
-                self._probes.pop(id, None)
+            case Probe() | Abandon():
+                self._look(action)
+            case Pause():
+                self._soon(lambda: self._feed(Resumed(self.now)))
             case Advertise(name, what):
                 self._say(f"{name} is {what} in the catalog")
             case Report(told):
@@ -162,6 +163,14 @@ class World:
                 self.heard.append((self.now, told))
             case _:
                 pass  # the end is known by its report, and nobody suspends a simulation
+
+    def _look(self, action: Probe | Abandon) -> None:
+        match action:
+            case Probe(id, number):
+                self._probes[id] = number
+                self._soon(lambda: self._answer(action))
+            case Abandon(id):
+                self._probes.pop(id, None)
 
     def _fire(self, timer: str, token: int) -> None:
         if self._timers.get(timer) == token:

@@ -106,8 +106,9 @@ def condition_over(turn: RuledTurn, name: str, told: ChildEnded | ChildNotStarte
         skip(turn, name)
     else:
         turn.note(name, admitted=True)
-        turn.run(name)
-        if turn.stop is not None:
+        if not turn.is_held():
+            turn.run(name)
+        if turn.stop is not None and not turn.is_held():
             leaving.give_window(turn, name)
 
 

@@ -26,12 +26,13 @@ def begin(turn: RuledTurn) -> None:
     stop = turn.stop
     if stop is None:
         return
+    turn.take_back()
     for timer in tuple(turn.timers):
         if timer.partition(" ")[0] not in KEPT:
             turn.cancel(timer)
     for probe in tuple(turn.probes):
         turn.abandon(probe)
-    if not stop.signal or turn.begun is None:
+    if not stop.signal or stop.barren or turn.begun is None:
         turn.stop = replace(stop, barren=True)
         turn.woken = False
         left = [name for name in turn.living() if turn.children[name].leaving != KILLED]

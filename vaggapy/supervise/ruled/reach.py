@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from vaggapy.config.rules import ABOUT_CHILDREN, GLOBAL, SIGNALS, WATCH
 from vaggapy.errors import ExitCode
+from vaggapy.record import replace
 from vaggapy.supervise.events import (
+    ASIDE,
+    NOTED,
     TERM,
     CheckFailed,
     ChildEnded,
@@ -16,6 +19,7 @@ from vaggapy.supervise.events import (
     ChildUnmet,
     Link,
     NeverStarted,
+    Report,
 )
 from vaggapy.supervise.ruled.life import checks, describe, describe_when, members, sources
 from vaggapy.supervise.state import BACKOFF, DORMANT, IDLE, WAITING
@@ -88,6 +92,18 @@ def waits_for(turn: RuledTurn, name: str) -> str:
     if life.gate < len(rule.depends):
         return describe(rule.depends[life.gate].check)
     return "nothing"
+
+
+def note_alone(turn: RuledTurn) -> None:
+    """Mark the reports of failures in this step after which no other child goes on.
+
+    Each was made before all that follows from it was known.
+    """
+    for number, action in enumerate(turn.actions):
+        told = action.record if isinstance(action, Report) else None
+        if isinstance(told, ChildEnded) and told.code and told.cause in (ASIDE, NOTED):
+            others = set() if turn.stop is not None else living_on(turn) - {told.name}
+            turn.actions[number] = Report(replace(told, alone=not others))
 
 
 # --- why --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from vaggapy.supervise.events import (
     ASIDE,
     FIRST,
     NOTED,
+    PAUSED,
     REQUESTED,
     RESTARTS,
     SUCCESS,
@@ -80,6 +81,8 @@ def _over_in_stop(turn: RuledTurn, name: str, told: Told) -> None:
     """An end that was asked for, or that nobody cares for any more; but a hook is expected to succeed."""
     if told.code and turn.is_hook(name) and turn.children[name].leaving == STAYS:
         told = replace(told, cause=ASIDE)
+    elif turn.is_held():
+        told = replace(told, cause=PAUSED)
     turn.put(name, phase=DONE, leaving=STAYS)
     turn.note(name, outcome=FAILED if told.code else COMPLETED)
     turn.tell(told)
@@ -125,8 +128,8 @@ def _restart(turn: RuledTurn, name: str, told: Told) -> None:
     turn.tell(replace(told, cause=RESTARTS))
     turn.tell(Restarting(name, wait, left))
     turn.note(name, spent=life.spent + 1, wait=wait)
+    turn.put(name, phase=BACKOFF, leaving=STAYS)
     if wait:
-        turn.put(name, phase=BACKOFF, leaving=STAYS)
         turn.set_timer(f"backoff {name}", turn.now + wait)
     else:
         turn.run(name)

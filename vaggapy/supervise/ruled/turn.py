@@ -1,8 +1,9 @@
 """One step of a run with rules: what `policy.Turn` does, and what the rules of children add to it. Pure.
 
 Everything that happens to a child is published as an event of that child, and delivered to all others in the order of
-the file. What follows is in four parts: `gates` (what a child waits for), `runs` (what follows the end of a run),
-`wellbeing` (readiness, health, watches) and `leaving` (the stop, in its order, with hooks).
+the file. What follows is in five parts: `gates` (what a child waits for), `runs` (what follows the end of a run),
+`wellbeing` (readiness, health, watches), `pausing` (before the stop, to look around) and `leaving` (the stop, in its
+order, with hooks).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from vaggapy.config.rules import (
 from vaggapy.errors import ExitCode
 from vaggapy.record import replace
 from vaggapy.supervise.events import (
+    HANGUP,
     HUP,
     TERM,
     Abandon,
@@ -33,13 +35,17 @@ from vaggapy.supervise.events import (
     Matched,
     Probe,
     Probed,
+    Resumed,
     Signal,
+    SignalReceived,
+    Spawn,
+    SpawnerEnded,
     Watched,
 )
-from vaggapy.supervise.policy import Turn
-from vaggapy.supervise.ruled import gates, leaving, reach, runs, wellbeing
+from vaggapy.supervise.policy import FORWARDED, Turn
+from vaggapy.supervise.ruled import gates, leaving, pausing, reach, runs, wellbeing
 from vaggapy.supervise.ruled.life import FRESH, PLAIN, Life, essential, is_hook
-from vaggapy.supervise.state import IDLE, RUNNING, STARTING, WAITING, State, Stop
+from vaggapy.supervise.state import ANSWERED, DONE, IDLE, INTERRUPTED, NOBODY, RUNNING, STARTING, WAITING, State, Stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
 
     from vaggapy.config.rules import Check, Rule, Rules
     from vaggapy.supervise.events import (
+        Action,
         Cause,
         ChildEnded,
         ChildNotStarted,
@@ -54,6 +61,7 @@ if TYPE_CHECKING:
         Event,
         Link,
     )
+    from vaggapy.supervise.state import Child
 
 SIGNAL_NAMES = {number: name for name, number in SIGNALS.items()}
 _MINE = ("probes", "probed", "seen", "fired", "noted", "incidents")
@@ -62,20 +70,29 @@ _MINE = ("probes", "probed", "seen", "fired", "noted", "incidents")
 def with_rules(state: State, rules: Rules) -> State:
     """Return the state before `Begin` of a run with rules."""
     children = {name: replace(child, life=FRESH) for name, child in state.children.items()}
-    return replace(state, rules=rules, children=children, essential=essential(rules, state.order))
+    by_name = {name: rules.children.get(name, PLAIN) for name in state.order}
+    return replace(
+        state,
+        rules=rules,
+        children=children,
+        essential=essential(rules, state.order),
+        triggered=tuple(name for name, rule in by_name.items() if rule.when is not None and not rule.when.interval),
+        gated=tuple(name for name, rule in by_name.items() if rule.depends),
+    )
 
 
 class RuledTurn(Turn):
     """One step of a run with rules."""
 
-    __slots__ = ("fired", "incidents", "noted", "probed", "probes", "queue", "rules", "seen", "woken")
+    __slots__ = ("fired", "fresh", "incidents", "noted", "probed", "probes", "queue", "rules", "seen", "woken")
 
     def __init__(self, state: State, now: float) -> None:
         """Begin a step at the time `now`."""
         super().__init__(state, now)
         assert state.rules is not None
         self.rules: Rules = state.rules
-        self.queue: list[tuple[str, str]] = []
+        self.queue: list[tuple[str, str]] = list(state.delayed)
+        self.fresh: dict[str, Child] = {}
         self.probes: dict[str, int] = state.probes  # type: ignore[assignment]
         self.probed = state.probed
         self.seen: dict[str, tuple[str, ...]] = state.seen  # type: ignore[assignment]
@@ -105,6 +122,8 @@ class RuledTurn(Turn):
         mine = {
             field: getattr(self, field) for field in _MINE if getattr(self, field) is not getattr(self.state, field)
         }
+        if tuple(self.queue) != self.state.delayed:
+            mine["delayed"] = tuple(self.queue)
         return {**super().changes(), **mine}
 
     def probe(self, probe: str, check: Check, timeout: float, child: str = "") -> None:
@@ -133,14 +152,21 @@ class RuledTurn(Turn):
     def settle(self) -> None:
         """Deliver what was published until nothing follows from it; then see whether the run goes on."""
         while True:
-            while self.queue:
+            while self.queue and not self.is_held():
                 self._deliver(*self.queue.pop(0))
-            if self.stop is not None:
+            if self.is_held():
+                if self.living():
+                    break
+                pausing.go_on(self, NOBODY)
+            elif self.stop is not None:
                 leaving.advance(self)
             elif self.begun is not None:
                 reach.look(self)
             if not self.queue:
                 break
+        if self.is_held() and self.state.stop is None:
+            pausing.begin(self)
+        reach.note_alone(self)
         if self.woken:
             self.woken = False
             self.wake()
@@ -148,14 +174,14 @@ class RuledTurn(Turn):
     def _deliver(self, source: str, event: str) -> None:
         if source in self.children and event not in self.life(source).fired:
             self.note(source, fired=self.life(source).fired | {event})
-        for name in self.state.order:
+        for name in self.state.triggered:
             when = self.rule(name).when
-            if when is not None and not when.interval and when.source == source and when.event == event:
+            if when is not None and when.source == source and when.event == event:
                 gates.trigger(self, name)
         for family, members in self.rules.families.items():
             if source in members:
                 self._of_family(family, members, event)
-        for name in self.state.order:
+        for name in self.state.gated:
             if self.children[name].phase == WAITING:
                 gates.look_again(self, name)
 
@@ -196,6 +222,24 @@ class RuledTurn(Turn):
                 self.publish_once(family, STOPPED)
         self.publish(GLOBAL, STARTUP)
 
+    def spawn(self, name: str, condition: bool = False, environ: tuple[tuple[str, str], ...] = ()) -> None:
+        """Start a child anew; what is started before the stop is taken back where that begins in the same step."""
+        if self.stop is None and not self.is_hook(name):
+            self.fresh[name] = self.children[name]
+        super().spawn(name, condition, environ)
+
+    def take_back(self) -> None:
+        """Start none of those that this step was to start: the stop begins with it (12.11)."""
+        kept: list[Action] = []
+        for action in self.actions:
+            if not isinstance(action, Spawn) or action.name not in self.fresh:
+                kept.append(action)
+                continue
+            name, before = action.name, self.fresh.pop(action.name)
+            self.put(name, phase=before.phase, incarnation=before.incarnation)
+            self.note(name, runs=self.life(name).runs - (not action.condition), conditional=False)
+        self.actions = kept
+
     def run(self, name: str, environ: tuple[tuple[str, str], ...] = ()) -> None:
         """Start the program of a child."""
         life = self.life(name)
@@ -220,7 +264,7 @@ class RuledTurn(Turn):
         self.tell(ChildStarted(name, incarnation, pid))
         rule = self.rule(name)
         limit = rule.timeout or (rule.when.interval if rule.when is not None else 0.0)
-        if limit:
+        if limit and not self.is_held():
             self.set_timer(f"limit {name}", self.now + limit)
         if self.stop is None:
             wellbeing.started(self, name)
@@ -267,6 +311,8 @@ class RuledTurn(Turn):
                     wellbeing.printed(self, name, text)
             case Watched(_, watch, instances):
                 wellbeing.watched(self, watch, instances)
+            case Resumed():
+                pausing.go_on(self, ANSWERED)
             case _:
                 pass
 
@@ -292,6 +338,18 @@ class RuledTurn(Turn):
         elif meaning == TERMINATE or (signal == HUP and meaning == EVENT and self.stop is not None):
             self.asked_to_stop(signal, insistent=False)
 
+    def asked_to_stop(self, signal: int, insistent: bool) -> None:
+        """Stop, pass the signal on, or kill; one that comes during the pause only ends that (16.5)."""
+        if not self.is_held():
+            super().asked_to_stop(signal, insistent)
+            return
+        self.tell(SignalReceived(HUP if signal == HANGUP else signal, stopping=True))
+        pausing.go_on(self, INTERRUPTED)
+        passed = FORWARDED.get(signal, TERM)
+        if self.stop is not None and not insistent and passed not in self.stop.sent:
+            # The end of a terminal is heard in several ways, and no more of them is to be passed on.
+            self.stop = replace(self.stop, sent=(*self.stop.sent, passed))
+
     def is_killed(self) -> bool:
         """Tell whether all that live were killed, and no hook can follow."""
         if not super().is_killed():
@@ -302,9 +360,21 @@ class RuledTurn(Turn):
     # --- the stop -----------------------------------------------------------------------------------------------
 
     def begin_stop(self, code: int, cause: Cause | None, signal: int, asked: int = 0) -> None:
-        """Begin to stop, unless that has begun."""
-        if self.stop is None:
+        """Begin to stop, unless that has begun; where it is wanted, with a pause."""
+        if self.stop is not None:
+            return
+        self.take_back()
+        if not pausing.wanted(self, cause):
             super().begin_stop(code, cause, signal, asked)
+            return
+        self.stop = Stop(code, cause, signal, asked=asked, held=True)
+        if cause is not None:
+            self.tell(cause)
+        pausing.hold(self)
+
+    def is_held(self) -> bool:
+        """Tell whether the stop has begun, but pauses."""
+        return self.stop is not None and self.stop.held
 
     def complete(self, code: int, cause: Cause | None) -> None:
         """Stop what is left: the run has come to its end. The cause was told when it happened."""
@@ -324,9 +394,22 @@ class RuledTurn(Turn):
         for name, child in tuple(self.children.items()):
             if child.phase == STARTING:
                 self.note(name, outcome="failed")
+        if self.is_held():
+            self._lose_spawner_in_pause()
+            return
         super().spawner_lost()
         if self.stop is not None and not self.stop.barren and any(map(self.is_hook, self.children)):
             self.stop = replace(self.stop, barren=True)
+
+    def _lose_spawner_in_pause(self) -> None:
+        """All children are dying: there is nothing to look at any more, and no hook can run."""
+        for name, child in tuple(self.children.items()):
+            if child.phase == STARTING:
+                self.put(name, phase=DONE)
+        self.tell(SpawnerEnded(stopping=True))
+        if self.stop is not None:
+            self.stop = replace(self.stop, barren=True)
+        pausing.go_on(self, NOBODY)
 
     # --- the end ------------------------------------------------------------------------------------------------
 

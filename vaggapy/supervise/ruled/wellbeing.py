@@ -9,6 +9,7 @@ from __future__ import annotations
 from vaggapy.config.rules import (
     CHANGED,
     HEALTHY,
+    ON_FAIL_DEBUG,
     ON_FAIL_LOG,
     ON_FAIL_RESTART,
     ON_FAIL_SHUTDOWN,
@@ -26,6 +27,7 @@ from vaggapy.supervise.events import (
     CheckRecovered,
     HealthChanged,
     Link,
+    NotPaused,
     WatchChanged,
 )
 from vaggapy.supervise.ruled import gates, runs
@@ -239,7 +241,10 @@ def _act(turn: RuledTurn, failed: CheckFailed, spawn: str, check: str) -> None:
     failed = replace(failed, action=action)
     if failed.action == ON_FAIL_LOG:
         turn.tell(failed)
-    elif failed.action == ON_FAIL_SHUTDOWN:
+    elif failed.action == ON_FAIL_DEBUG and turn.rules.unattended:
+        turn.tell(NotPaused(failed.name, turn.rules.unattended))
+        turn.begin_stop(ExitCode.UNMET, replace(failed, action=ON_FAIL_SHUTDOWN), TERM)
+    elif failed.action in (ON_FAIL_SHUTDOWN, ON_FAIL_DEBUG):
         turn.begin_stop(ExitCode.UNMET, failed, TERM)
     elif failed.action == ON_FAIL_RESTART:
         if turn.children[failed.name].leaving == STAYS:
