@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from integration.runs import deadline
+from integration.runs import PATIENCE, deadline
 from vaggapy.sandbox import channel
 
 Message = tuple[Any, ...]
@@ -23,7 +23,7 @@ end = adopt(int(sys.argv[1]))
 arguments = end.receive()[0]
 from vaggapy.supervise import {module}
 {module}.main(end, *arguments)
-print(*(name for name in sys.modules if "." not in name))
+print(*(name for name in tuple(sys.modules) if "." not in name))
 sys.stdout.flush()
 os._exit(0)
 """
@@ -39,7 +39,7 @@ class Companion:
     def send(self, *message: Any) -> None:
         assert self._end.send(message)
 
-    def receive(self, seconds: float = 10.0) -> Message | None:
+    def receive(self, seconds: float = PATIENCE) -> Message | None:
         """Return the next message; None when it has closed its end. Fail when nothing comes."""
         watch = select.poll()
         watch.register(self._end.fileno(), select.POLLIN)
@@ -54,7 +54,7 @@ class Companion:
         watch.register(self._end.fileno(), select.POLLIN)
         return not watch.poll(seconds * 1000)
 
-    def until(self, *beginning: Any, seconds: float = 20.0) -> list[Message]:
+    def until(self, *beginning: Any, seconds: float = PATIENCE) -> list[Message]:
         """Return the messages up to the first one that begins so."""
         going = deadline(seconds)
         messages: list[Message] = []
@@ -66,7 +66,7 @@ class Companion:
                 return messages
         pytest.fail(f"no {beginning} among {messages}")
 
-    def finish(self, seconds: float = 5.0) -> set[str]:
+    def finish(self, seconds: float = PATIENCE) -> set[str]:
         """Close this end, and return the modules that the companion had loaded when it ended."""
         self._end.close()
         out, _ = self.process.communicate(timeout=seconds)
@@ -76,15 +76,19 @@ class Companion:
 
 @contextmanager
 def companion(
-    module: str, *arguments: Any, environ: Mapping[str, str] | None = None, under: Sequence[str] = ()
+    module: str,
+    *arguments: Any,
+    environ: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
+    mark: str = "",
 ) -> Iterator[Companion]:
     """Run the `main` of a module with these arguments after the channel; packed, if they are records.
 
-    `under`: a program that prepares something and executes it.
+    `under`: a program that prepares something and executes it. `mark`: the last word of its command line.
     """
     ours, theirs = channel.pair()
     process = subprocess.Popen(
-        [*under, sys.executable, "-c", SCRIPT.format(module=module), str(theirs.fileno())],
+        [*under, sys.executable, "-c", SCRIPT.format(module=module), str(theirs.fileno()), mark],
         pass_fds=(theirs.fileno(),),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

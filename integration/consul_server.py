@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integration.runs import need, wait_until
+from integration.runs import PATIENCE, free_ports, need, wait_until
+
+__all__ = ["ConsulServer", "consul", "free_ports", "serving"]
 
 BINARY = Path(sys.prefix) / "consul" / "usr" / "bin" / "consul"
 PORTS = ("-http-port", "-server-port", "-serf-lan-port", "-serf-wan-port")
@@ -28,8 +29,8 @@ PORTS = ("-http-port", "-server-port", "-serf-lan-port", "-serf-wan-port")
 class ConsulServer:
     """A server that runs, or is stopped for a while: it comes back at the same address, and knows nothing."""
 
-    def __init__(self, directory: Path) -> None:
-        """Start it and wait until it answers."""
+    def __init__(self, directory: Path, settings: Mapping[str, object] | None = None) -> None:
+        """Start it and wait until it answers; with `settings` it listens for https, too, at `tls_address`."""
         found = shutil.which("consul") or str(BINARY)
         need(Path(found).exists(), "there is no Consul server (script/test fetches one)")
         self._directory = directory
@@ -37,6 +38,11 @@ class ConsulServer:
         words = [word for name, port in self._ports.items() for word in (name, str(port))]
         self._words = [found, "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-node=here", "-log-level=err"]
         self._words += ["-dns-port=-1", "-grpc-port=-1", "-disable-host-node-id", *words]
+        if settings is not None:
+            (secure,) = free_ports(1)
+            self.tls_address = f"https://127.0.0.1:{secure}"
+            (directory / "settings.json").write_text(json.dumps({"ports": {"https": secure}, **settings}))
+            self._words.append(f"-config-file={directory}/settings.json")
         self.address = f"http://127.0.0.1:{self._ports['-http-port']}"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -54,7 +60,7 @@ class ConsulServer:
                 stderr=file,
             )
         try:
-            wait_until(self._is_ready, "Consul", 20)
+            wait_until(self._is_ready, "Consul")
         except BaseException as error:
             self.kill()
             error.add_note(log.read_text(errors="replace"))
@@ -77,7 +83,7 @@ class ConsulServer:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.address}/v1{path}", data, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=5) as response:
+        with opener.open(request, timeout=PATIENCE) as response:
             text = response.read()
         return json.loads(text) if text else None
 
@@ -109,21 +115,10 @@ class ConsulServer:
             return False
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    ends = [socket.socket() for _ in range(count)]
-    for end in ends:
-        end.bind(("127.0.0.1", 0))
-    ports = [end.getsockname()[1] for end in ends]
-    for end in ends:
-        end.close()
-    return ports
-
-
 @contextmanager
-def serving(directory: Path) -> Iterator[ConsulServer]:
+def serving(directory: Path, settings: Mapping[str, object] | None = None) -> Iterator[ConsulServer]:
     """Run a server whose files are in `directory`."""
-    server = ConsulServer(directory)
+    server = ConsulServer(directory, settings)
     try:
         yield server
     finally:

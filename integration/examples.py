@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from integration.runs import Project, Running, wait_until
+from integration.runs import PATIENCE, Project, Running, free_ports, wait_until
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-PATIENCE = 20.0
 
 
 class Example:
@@ -79,12 +77,3 @@ def example(project: Project, name: str, *ports: str) -> Iterator[Example]:
         for running in found.started:
             running.process.kill()
             running.process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports

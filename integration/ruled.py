@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,12 +10,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from integration.runs import Project, Result, Running, wait_until
+from integration.runs import PATIENCE, Project, Result, Running, free_port, wait_until
 from integration.test_status_records import Record, only, run_recorded
 
 __all__ = ["Record", "Server", "count", "finished", "free_port", "group", "only", "run_recorded", "serving", "until"]
 
-STAY = "exec sleep 60"
+STAY = "exec sleep 6000"
 END = "until test -e /work/end; do sleep 0.02; done"
 """A child that lasts until the test (or another child) makes the file `end`."""
 
@@ -24,13 +23,6 @@ END = "until test -e /work/end; do sleep 0.02; done"
 def until(*names: str) -> str:
     """Return shell text that waits for files in the project."""
     return "".join(f"until test -e /work/{name}; do sleep 0.01; done; " for name in names)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def count(project: Project, name: str) -> int:
@@ -67,6 +59,7 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # all that may come while this process gets no processor
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Page)
@@ -96,7 +89,7 @@ class _Page(BaseHTTPRequestHandler):
         with server.lock:
             server.asked += 1
             status = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
-        server.goes_on.wait(30)
+        server.goes_on.wait(2 * PATIENCE)
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()

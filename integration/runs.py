@@ -1,15 +1,22 @@
-"""What integration tests are written with: waiting, looking at processes, a project and its runs."""
+"""What integration tests are written with: waiting, looking at processes, ports, a project and its runs.
+
+Tests run beside each other, as two users, on a machine that may be slow and busy. So all waiting is for something that
+comes, with a patience that nobody needs, and what is counted is the test's own.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +27,8 @@ from vaggapy.sandbox.operations import inside
 
 VAGGA = (sys.executable, "-m", "vaggapy")
 INTERNAL_SIGNALS = 0b11 << 31  # 32 and 33 are the C library's own; its posix_spawn(3) leaves them ignored
+PATIENCE = 60.0
+"""Seconds after which what is waited for will never come, also on a machine that is slow and busy."""
 HOST = "containers:\n  host:\n    setup: [!Host]\n"
 
 
@@ -36,13 +45,13 @@ def need(condition: bool, what: str) -> None:
         pytest.skip(what)
 
 
-def deadline(seconds: float = 10.0) -> Callable[[], bool]:
+def deadline(seconds: float = PATIENCE) -> Callable[[], bool]:
     """Return a function that is true until the time is over; for waiting loops with a bound."""
     end = time.monotonic() + seconds
     return lambda: time.monotonic() < end
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Poll until `condition` holds; fail after `seconds`."""
     going = deadline(seconds)
     while not condition():
@@ -54,9 +63,15 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0
 # --- processes --------------------------------------------------------------------------------------------------
 
 
+class Pid(int):
+    """The number of a process, and when it began: a later one with the same number is not taken for it."""
+
+    begun = -1
+
+
 def processes() -> dict[int, tuple[int, str, str]]:
-    """Return pid -> (ppid, state letter, name) of every process that /proc shows."""
-    found = {}
+    """Return pid -> (ppid, state letter, name) of every process that /proc shows; each pid is a `Pid`."""
+    found: dict[int, tuple[int, str, str]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
@@ -65,7 +80,9 @@ def processes() -> dict[int, tuple[int, str, str]]:
                 continue
             name = text[text.index("(") + 1 : text.rindex(")")]
             rest = text[text.rindex(")") + 2 :].split()
-            found[int(entry)] = (int(rest[1]), rest[0], name)
+            pid = Pid(entry)
+            pid.begun = int(rest[19])
+            found[pid] = (int(rest[1]), rest[0], name)
     return found
 
 
@@ -118,7 +135,9 @@ def files(own: Path) -> set[str]:
 def alive(pids: Iterable[int]) -> dict[int, str]:
     """Return pid -> name of those that still run; zombies do not."""
     table = processes()
-    return {pid: table[pid][2] for pid in pids if pid in table and table[pid][1] not in "ZX"}
+    begun = {pid: getattr(pid, "begun", -1) for pid in table}
+    there = [pid for pid in pids if pid in table and getattr(pid, "begun", -1) in (-1, begun[pid])]
+    return {pid: table[pid][2] for pid in there if table[pid][1] not in "ZX"}
 
 
 def user_namespace(pid: int) -> str:
@@ -131,7 +150,10 @@ def user_namespace(pid: int) -> str:
 
 def sleep_of(pid: int) -> tuple[str, ...]:
     """Return the state of a process and how often it has been taken off a processor: it changes when it runs."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return ("gone",)
     values = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     return values["State"][0], values["voluntary_ctxt_switches"], values["nonvoluntary_ctxt_switches"]
 
@@ -144,6 +166,54 @@ def handles(pid: int, number: int) -> bool:
         return False
     caught = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
     return bool(caught >> (number - 1) & 1)
+
+
+# --- ports ------------------------------------------------------------------------------------------------------
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield ports, again and again, that the kernel gives to nobody and no other process of this test run tries."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = max(range(10_000, first), range(last + 1, 65_536), key=len)
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    share = len(ports) // int(count)
+    begin = int(worker.removeprefix("gw")) % int(count) * share
+    moved = random.SystemRandom().randrange(share)  # Another test run, of another user, has another beginning.
+    while True:
+        for number in range(share):
+            yield ports[begin + (moved + number) % share]
+
+
+def _is_free(port: int) -> bool:
+    for family, place in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((place, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+    return True
+
+
+OWN_PORTS = _own_ports()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, and that nobody else gets by chance before the test listens there."""
+    found: list[int] = []
+    while len(found) < count:
+        port = next(OWN_PORTS)
+        if _is_free(port):
+            found.append(port)
+    return found
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, and that nobody else gets by chance."""
+    (port,) = free_ports(1)
+    return port
 
 
 # --- a project and its runs -------------------------------------------------------------------------------------
@@ -191,7 +261,7 @@ class Running:
         """Signal the supervisor only."""
         self.process.send_signal(number)
 
-    def finish(self, seconds: float = 60.0) -> Result:
+    def finish(self, seconds: float = 2 * PATIENCE) -> Result:
         """Wait for the end."""
         try:
             out, err = self.process.communicate(timeout=seconds)
@@ -207,10 +277,27 @@ class Running:
             time.monotonic() - self.begun,
         )
 
+    def close(self) -> bool:
+        """Kill it if it still runs, and let go of its pipes; return whether it did."""
+        runs = self.process.poll() is None
+        if runs:
+            self.process.kill()
+            self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return runs
+
     def spawner(self) -> int:
         """Return the pid of the spawner: the supervisor's only child in a user namespace of its own."""
-        wait_until(self.spawners, "the spawner")
-        (pid,) = self.spawners()
+        found: list[int] = []
+
+        def look() -> list[int]:
+            found[:] = self.spawners()
+            return found
+
+        wait_until(look, "the spawner")
+        (pid,) = found
         return pid
 
     def spawners(self) -> list[int]:
@@ -221,24 +308,26 @@ class Running:
         """Return the pids of the children's PID 1, as this process sees them."""
         return sorted(self._children(self.spawner()))
 
-    def descriptors_at_rest(self) -> tuple[int, int]:
-        """Return how many descriptors supervisor and spawner hold, when nothing is under way any more.
+    def wait_at_rest(self) -> None:
+        """Wait until nothing is under way any more.
 
-        That is when both have slept, without running once, for ten looks: whatever one has for the other wakes it.
+        That is when supervisor, spawner and each PID 1 have slept, without running once, for ten looks: whatever one
+        has for another wakes it.
         """
-        pids = (self.pid, self.spawner())
-        looks: list[list[tuple[str, ...]]] = []
+        spawner = self.spawner()
+        looks: list[dict[int, tuple[str, ...]]] = []
 
         def rests() -> bool:
-            looks.append([sleep_of(pid) for pid in pids])
-            return (
-                len(looks) > 10
-                and len({str(look) for look in looks[-10:]}) == 1
-                and all(state == "S" for state, *_ in looks[-1])
-            )
+            looks.append({pid: sleep_of(pid) for pid in (self.pid, spawner, *self._children(spawner))})
+            same = len(looks) > 10 and all(look == looks[-1] for look in looks[-10:])
+            return same and all(state == "S" for state, *_ in looks[-1].values())
 
         wait_until(rests, "rest")
-        first, second = (len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+
+    def descriptors_at_rest(self) -> tuple[int, int]:
+        """Return how many descriptors supervisor and spawner hold, when nothing is under way any more."""
+        self.wait_at_rest()
+        first, second = (len(os.listdir(f"/proc/{pid}/fd")) for pid in (self.pid, self.spawner()))
         return first, second
 
     @staticmethod
@@ -252,6 +341,7 @@ class Project:
     def __init__(self, directory: Path, home: Path) -> None:
         self.directory = directory
         self.home = home
+        self.started: list[Running] = []
         self.environ = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(home),
@@ -294,7 +384,14 @@ class Project:
             process_group=None if new_session else 0,
             restore_signals=more.get("restore_signals", True),
         )
-        return Running(process)
+        running = Running(process)
+        self.started.append(running)
+        return running
+
+    def close(self) -> None:
+        """Kill what a test that failed half way has left, and fail if it was another one that left something."""
+        left = [running.process.args for running in self.started if running.close()]
+        assert not left, f"the test ended while these ran: {left}"
 
     def has(self, *names: str) -> bool:
         """Return whether a run has made all these files in the project."""
@@ -305,7 +402,7 @@ class Project:
         path = self.directory / name
         return path.read_text() if path.exists() else ""
 
-    def run(self, *words: str, seconds: float = 60.0, **how: object) -> Result:
+    def run(self, *words: str, seconds: float = 2 * PATIENCE, **how: object) -> Result:
         """Run `vagga WORDS` to its end."""
         return self.start(*words, **how).finish(seconds)  # type: ignore[arg-type]  # passed on as they come
 

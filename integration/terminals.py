@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 
-from integration.runs import VAGGA, Project, command_line, deadline, descendants
+from integration.runs import PATIENCE, VAGGA, Project, command_line, deadline, descendants
 
 CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH = "\x03", "\x04", "\x1a", "\x1c"
 PROMPT = "ready> "
@@ -78,7 +78,7 @@ class Terminal:
         finally:
             self._socket.close()
             self._answers.close()
-            self._shell.wait(10)
+            self._shell.wait(PATIENCE)
             self.close()
 
     def _ask(self, *request: object) -> Any:
@@ -126,7 +126,7 @@ class Terminal:
         assert state == "stopped", f"{state} {number}\n{self.text}"
         return number
 
-    def end(self, seconds: float = 15.0) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Wait for the job's end and return its exit code."""
         self.until(lambda: self.state()[0] not in ("running", "stopped"), "the job ends", seconds)
         self.pump()
@@ -161,7 +161,7 @@ class Terminal:
         except OSError:
             pass  # Nothing more, or nobody at the other side.
 
-    def until(self, condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+    def until(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         """Read the screen until `condition` holds; fail after `seconds`."""
         going = deadline(seconds)
         while not condition():
@@ -170,7 +170,7 @@ class Terminal:
                 pytest.fail(f"waited {seconds} s in vain: {what}\n{below}\n{self.seen!r}")
             self.pump(0.005)
 
-    def wait_for(self, text: str, count: int = 1, seconds: float = 10.0) -> None:
+    def wait_for(self, text: str, count: int = 1, seconds: float = PATIENCE) -> None:
         """Wait until `text` has come to the screen, `count` times."""
         self.until(lambda: self.text.count(text) >= count, f"{text!r} on the screen", seconds)
 

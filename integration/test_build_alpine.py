@@ -163,7 +163,7 @@ def test_a_root_of_alpine_is_made_with_packages_of_its_repositories(
 ) -> None:
     steps = ("!Alpine v3.22", "!Repo community", "!Install [hello, world]")
     write(project, mirror[0], *steps, run="hello; world; cat /etc/apk/repositories; ls /etc/apk /dev/never; echo")
-    result = project.run("x", seconds=60)
+    result = project.run("x")
     assert result.out.split("\n")[:4] == [
         *("this is hello", "this is world"),
         *(f"{mirror[0]}v3.22/{name}" for name in ("main", "community")),
@@ -177,22 +177,22 @@ def test_build_dependencies_are_there_for_steps_and_gone_at_the_end(
 ) -> None:
     steps = ("!Alpine v3.22", "!BuildDeps [compiler, linker]", "!Sh 'compiler > /made; linker >> /made'")
     write(project, mirror[0], *steps, "!Install [linker]", run="cat /made; ls /usr/bin; cat /etc/apk/world")
-    result = project.run("x", seconds=60)
+    result = project.run("x")
     assert result.out.split("\n")[:-1] == ["this is compiler", "this is linker", "linker", "linker"], result
 
 
 def test_packages_are_fetched_once(project: Project, mirror: tuple[str, list[str]]) -> None:
     write(project, mirror[0], "!Alpine v3.22", "!Install [hello]")
-    assert project.run("_build", "c", seconds=60).code == 0
+    assert project.run("_build", "c").code == 0
     write(project, mirror[0], "!Alpine v3.22", "!EnsureDir /other", "!Install [hello]")
-    assert project.run("_build", "c", seconds=60).code == 0
+    assert project.run("_build", "c").code == 0
     assert [path for path in mirror[1] if path.endswith("hello.apk")] == [f"/v3.22/main/{PROCESSOR}/hello.apk"]
     assert len([path for path in mirror[1] if "minirootfs" in path]) == 1
 
 
 def test_a_package_that_is_not_there_is_named(project: Project, mirror: tuple[str, list[str]]) -> None:
     write(project, mirror[0], "!Alpine v3.22", "!Install [nothing]")
-    result = project.run("_build", "c", seconds=60)
+    result = project.run("_build", "c")
     assert result.code == 121
     assert "unable to select packages: nothing" in result.err
     assert "apk add nothing" in result.err.splitlines()[-1]
@@ -202,7 +202,7 @@ def test_a_version_that_the_mirror_does_not_have_is_named_by_its_address(
     project: Project, mirror: tuple[str, list[str]]
 ) -> None:
     write(project, mirror[0], "!Alpine v9.9")
-    result = project.run("_build", "c", seconds=60)
+    result = project.run("_build", "c")
     assert result.code == 121
     assert "v9.9/releases" in result.err.splitlines()[-1]
     assert "404" in result.err.splitlines()[-1]
@@ -211,5 +211,5 @@ def test_a_version_that_the_mirror_does_not_have_is_named_by_its_address(
 @pytest.mark.skipif(os.getuid() == 0, reason="root has every id")
 def test_a_caller_with_one_id_has_alpine_too(project: Project, mirror: tuple[str, list[str]]) -> None:
     write(project, mirror[0], "!Alpine v3.22", "!Install [hello]", run="hello")
-    result = project.run("x", seconds=60, under=("setpriv", "--no-new-privs"))
+    result = project.run("x", under=("setpriv", "--no-new-privs"))
     assert (result.code, result.out) == (0, "this is hello\n"), result

@@ -18,7 +18,7 @@ from integration.builds import container, containers, remove, root, small, versi
 from integration.runs import HOST, Project, Result
 
 __all__ = ["small"]
-PATIENCE = 60.0
+PATIENCE = 120.0
 STORAGE = (".roots", ".layers", ".volumes", ".cache")
 
 

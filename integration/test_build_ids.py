@@ -33,7 +33,7 @@ def settings(project: Project, text: str, local: bool = False) -> None:
 
 
 def seen(project: Project, **how: object) -> Result:
-    return project.run("see", "cat /mark", seconds=60, **how)
+    return project.run("see", "cat /mark", seconds=120, **how)
 
 
 # --- ids ----------------------------------------------------------------------------------------------------------
@@ -42,8 +42,8 @@ def seen(project: Project, **how: object) -> Result:
 def test_files_of_foreign_ids_are_made_kept_and_removed_without_more_rights(small: Project) -> None:
     need(has_ranges(), "more than one id")
     write(small, OWNED)
-    assert small.run("see", "ls -ln /secret; stat -c %u:%g /secret /secret/x", seconds=60).out.endswith("5:6\n5:6\n")
-    assert small.run("_build", "--no-cache", "c", seconds=60).code == 0
+    assert small.run("see", "ls -ln /secret; stat -c %u:%g /secret /secret/x").out.endswith("5:6\n5:6\n")
+    assert small.run("_build", "--no-cache", "c").code == 0
     assert leftovers(small) == []
     write(small, MARK, auto_clean="true")
     old = version(small)

@@ -47,9 +47,9 @@ def test_a_build_that_is_killed_leaves_the_root_before_it_and_nothing_in_the_way
     again = ("--force",) if way == "force" else ()
     dice = random.Random(f"{SEED}{way}")
     write(small, *steps("old"))
-    small.run("_build", "c", environ=environ, seconds=60)
+    small.run("_build", "c", environ=environ)
     begun = time.monotonic()
-    assert small.run("_build", "c", "--force", environ=environ, seconds=60).code == 0
+    assert small.run("_build", "c", "--force", environ=environ).code == 0
     whole = time.monotonic() - begun
     old, before = version(small), content(version(small) / "root")
     unfinished = 0
@@ -58,7 +58,10 @@ def test_a_build_that_is_killed_leaves_the_root_before_it_and_nothing_in_the_way
         write(small, *steps(wanted))
         running = small.start("_build", "c", *again, environ=environ)
         time.sleep(dice.uniform(0.05, whole * 0.8))  # the moment is what is tested
-        unfinished += running.process.poll() is None
+        if running.process.poll() is None:
+            unfinished += 1
+        else:
+            whole *= 0.7  # the machine has become faster
         kill(running)
         running.finish()
         assert root(small).is_dir(), "the link leads nowhere"
@@ -68,12 +71,25 @@ def test_a_build_that_is_killed_leaves_the_root_before_it_and_nothing_in_the_way
         kept = small.run("--no-build", "see", "cat /mark; wc -l < /f50", environ=environ)
         assert (kept.code, kept.out) == (0, "old\n1\n"), (number, kept)
         write(small, *steps(wanted))
-        after = small.run("see", "cat /mark; ls / | grep -c f", environ=environ, seconds=60)
+        after = small.run("see", "cat /mark; ls / | grep -c f", environ=environ)
         assert (after.code, after.out) == (0, f"{wanted}\n49\n"), (number, after)
     assert unfinished > MOMENTS / 4
     write(small, *steps("last"))
-    assert small.run("_build", "c", environ=environ, seconds=60).code == 0
+    assert small.run("_build", "c", environ=environ).code == 0
     assert leftovers(small) == []
+
+
+def test_what_a_killed_vagga_was_removing_is_removed_by_the_next_build_whatever_it_was(small: Project) -> None:
+    """Names as the store gives them; that of a process which cannot be."""
+    write(small, *steps("old"))
+    assert small.run("_build", "c").code == 0
+    roots = small.directory / ".vagga/.roots"
+    for name in (".tmp.-old.c", ".tmp.-gone.c.0123abcd", ".tmp.-gone.tmp.c", ".tmp.-gone.tmp.-old.c.99999999"):
+        (roots / f"{name}.99999999" / "root").mkdir(parents=True)
+    (roots / ".tmp.-old.d.99999999").mkdir()
+    write(small, *steps("new"))
+    assert small.run("_build", "c").code == 0
+    assert leftovers(small) == [".roots/.tmp.-old.d.99999999"], "that is of another container"
 
 
 @contextmanager
@@ -118,7 +134,7 @@ def test_a_download_that_is_killed_is_never_taken_for_the_whole_file(small: Proj
             time.sleep(dice.uniform(0.1, 0.7))
             kill(running)
             running.finish()
-            result = small.run("see", "cat /mark", seconds=60)
+            result = small.run("see", "cat /mark")
             assert (result.code, result.out) == (0, "x\n"), result
     parts = [path.name for path in (small.directory / ".vagga/.cache").rglob("*") if path.suffix == ".part"]
     assert parts == []
@@ -139,47 +155,44 @@ def victims(pid: int) -> dict[str, int]:
 @pytest.mark.parametrize("who", ["spawner", "init", "program"])
 def test_a_killed_process_of_a_step_is_a_failure_that_is_told_in_one_line(small: Project, who: str) -> None:
     write(small, "!Sh 'echo good > /mark'")
-    assert small.run("_build", "c", seconds=60).code == 0
+    assert small.run("_build", "c").code == 0
     before = content(version(small))
     write(small, SLEEPING)
     running = small.start("_build", "c")
     wait_until(lambda: small.has("begun"), "the step runs")
     os.kill(victims(running.pid)[who], 9)
-    result = running.finish(10)
+    result = running.finish()
     assert result.code not in (0, 130), result
     last = result.err.splitlines()[-1]
     assert last.startswith("vagga: ") and last.endswith("]") and "internal error" not in last, result.err
     assert content(version(small)) == before
     write(small, "!Sh 'echo next > /mark'")
-    assert small.run("see", "cat /mark", seconds=60).out == "next\n"
+    assert small.run("see", "cat /mark").out == "next\n"
     assert leftovers(small) == []
 
 
 def test_a_killed_worker_is_a_failure_that_is_told_in_one_line(small: Project) -> None:
     big = small.directory / "big"
     big.mkdir()
-    for number in range(3000):
-        (big / str(number)).write_bytes(b"x" * 3000)
+    for number in range(6000):  # that many take a while
+        (big / str(number)).write_bytes(b"x" * 300)
     write(small, "!Copy {source: /work/big, path: /big}")
     running = small.start("_build", "c")
 
-    def worker() -> int:
-        if not list((small.directory / ".vagga/.layers").glob(".tmp.*/d/big")):
-            return 0
-        return next((pid for pid in descendants(running.pid) if "build.worker" in command_line(pid)), 0)
-
     found = [0]
 
-    def copies() -> int:
-        found[0] = worker()
-        return found[0]
+    def copies() -> bool:
+        if not command_line(found[0]):
+            below = descendants(running.pid)
+            found[0] = next((pid for pid in below if "build.worker" in command_line(pid)), 0)
+        return found[0] > 0 and any((small.directory / ".vagga/.layers").glob(".tmp.*/d/big"))
 
-    wait_until(copies, "the worker copies", 20)
+    wait_until(copies, "the worker copies")
     os.kill(found[0], 9)
-    result = running.finish(10)
+    result = running.finish()
     assert result.code == 121, result
     assert "[build-worker]" in result.err.splitlines()[-1]
     assert "vagga.yaml:5" in result.err
-    after = small.run("see", "ls /big | wc -l", seconds=60)
-    assert after.out == "3000\n", after
+    after = small.run("see", "ls /big | wc -l")
+    assert after.out == "6000\n", after
     assert leftovers(small) == []

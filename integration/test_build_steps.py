@@ -84,7 +84,7 @@ def build(project: Project, *steps: str, others: str = "") -> Result:
         '  see: !Command {container: c, run: [/bin/sh, -c, "$@", --]}\n',
         f"containers:\n  c:\n    setup:\n{setup}{others}",
     )
-    return project.run("_build", "c", seconds=60)
+    return project.run("_build", "c")
 
 
 def built(project: Project, *steps: str, others: str = "") -> Path:
@@ -345,5 +345,5 @@ def test_another_container_is_begun_with(small: Project) -> None:
         "  see: !Command {container: c, run: [/bin/ls, /made]}\n",
         f"containers:\n{BASE}  c: {{setup: [!Container base]}}\n",
     )
-    result = small.run("see", seconds=60)
+    result = small.run("see")
     assert (result.code, result.out) == (0, "here\nx.a\n"), result.err

@@ -25,7 +25,7 @@ def run(project: Project, text: str, *volumes: str, under: tuple[str, ...] = (),
     lines = "".join(f"    {key.replace('_', '-')}: {value}\n" for key, value in values.items())
     mounts = "".join(f"      {volume}\n" for volume in volumes)
     project.write(f"  x: !Command\n{lines}    run: {text!r}\n    volumes:\n{mounts}", BOTH)
-    return project.run("x", seconds=60, under=under)
+    return project.run("x", under=under)
 
 
 def out(result: Result) -> list[str]:
@@ -182,7 +182,7 @@ def test_two_children_have_a_snapshot_each(small: Project) -> None:
     )
     children = child.replace("NAME", "a") + child.replace("NAME", "b")
     small.write(f"  two: !Supervise\n    mode: wait-all-successful\n    children:\n{children}", BOTH)
-    result = small.run("two", seconds=60)
+    result = small.run("two")
     assert result.code == 0, result.err
     assert small.read("saw-a").split() == ["a", "file", "sub"]
     assert small.read("saw-b").split() == ["b", "file", "sub"]
@@ -222,6 +222,6 @@ def test_a_snapshot_never_leads_out_of_the_other_container(small: Project) -> No
         "  x: !Command {container: e, run: 'ls /srv/out', volumes: {/srv/out: !Snapshot {container: d}}}\n",
         containers(C, D, container("e", "!Container c", "!EnsureDir /srv/out")),
     )
-    result = small.run("x", seconds=60)
+    result = small.run("x")
     assert result.code == 0, result.err
     assert "passwd" not in result.out and "hosts" in result.out

@@ -31,13 +31,13 @@ def write(project: Project, *steps: str, more: str = "") -> None:
 def build(project: Project, *steps: str, more: str = "") -> Path:
     """Build the container `c` and return the directory of its version."""
     write(project, *steps, more=more)
-    result = project.run("_build", "c", seconds=60)
+    result = project.run("_build", "c")
     assert result.code == 0, result.err
     return (project.directory / ".vagga" / "c").resolve().parent
 
 
 def clean(project: Project, *words: str, code: int = 0) -> Result:
-    result = project.run("_clean", *words, seconds=60)
+    result = project.run("_clean", *words)
     assert result.code == code, result
     return result
 
@@ -84,7 +84,7 @@ def test_unused_removes_old_roots_and_their_layers_and_what_is_needed_is_not_bui
     assert len(names(small, ".layers")) == len(layers)
     assert old.name in result.out
     assert "freed." in result.out
-    again = small.run("_build", "--force", "c", seconds=60)
+    again = small.run("_build", "--force", "c")
     assert "Tar ./root.tar" in again.err
     assert clean(small, "--unused").out == "Nothing to remove.\n"
     assert small.run("see", "cat /made").out == "two\n"
@@ -121,7 +121,7 @@ def test_layers_can_go_and_the_root_stays_whole(small: Project) -> None:
 
 def test_tmp_removes_the_rest_of_a_build_that_failed_and_entries_of_projects_that_are_gone(small: Project) -> None:
     write(small, "!Sh 'false'")
-    assert small.run("_build", "c", seconds=60).code == 121
+    assert small.run("_build", "c").code == 121
     assert ".tmp.c" in names(small, ".roots")
     gone = small.directory.parent / "gone"
     gone.mkdir()
@@ -184,7 +184,7 @@ def test_what_is_being_built_stays(small: Project) -> None:
     assert result.err.count("is being built") >= 2
     assert result.out == "Nothing to remove.\n"
     (small.directory / "pipe").write_text("on\n")
-    done = building.finish(60)
+    done = building.finish()
     assert done.code == 0, done.err
 
 
@@ -273,7 +273,7 @@ def test_a_project_that_has_no_place_in_the_storage_yet_cleans_no_other_one_of_i
 ) -> None:
     settings = {"VAGGA_SETTINGS": f"storage-dir: {tmp_path}/storage"}
     write(small, FIRST)
-    assert small.run("_build", "c", seconds=60, environ=settings).code == 0
+    assert small.run("_build", "c", environ=settings).code == 0
     other = tmp_path / "elsewhere" / "project"
     other.mkdir(parents=True)
     shutil.copy(small.directory / "vagga.yaml", other)
@@ -291,7 +291,7 @@ def test_global_cleans_every_project_of_the_storage(small: Project, tmp_path: Pa
     for name in ("vagga.yaml", "root.tar"):
         shutil.copy(small.directory / name, other)
     for place in (small.directory, other):
-        assert small.run("_build", "c", seconds=60, environ=settings, cwd=place).code == 0
+        assert small.run("_build", "c", environ=settings, cwd=place).code == 0
     result = small.run("_clean", "--unused", "--at-least", "1h", "--global", environ=settings)
     assert (result.code, result.out) == (0, "Nothing to remove.\n"), result
     result = small.run("_clean", "--unused", "--at-least", "0s", "--global", environ=settings)

@@ -66,7 +66,7 @@ def test_tab_completes_what_the_project_has(project: Project, program: Path, nam
     with Terminal(project, columns=200, environ={"TMPDIR": str(project.home), "PS1": "> "}) as terminal:
         terminal.start([shell(name), *options])
         terminal.type(f'{setup}; echo "r"eady\r')
-        terminal.wait_for("ready", seconds=30)
+        terminal.wait_for("ready")
         for number, (typed, completed) in enumerate(LINES):
             # The completed line is not run, but written; the quotes tell what is written from what was typed.
             terminal.type(f'{typed}{TAB}{HOME_KEY}echo "n"o{number} \r')

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from integration.companions import Companion, companion
-from integration.consul_server import ConsulServer, consul, free_ports, serving
-from integration.runs import wait_until
+from integration.consul_server import ConsulServer, consul, serving
+from integration.runs import free_port, wait_until
 from vaggapy.config.rules import Consul, Service, Watch
 from vaggapy.record import pack
+from vaggapy.supervise.catalog import FAREWELL
 from vaggapy.supervise.catalog_forms import service_id
 
 __all__ = ["consul"]  # a fixture
@@ -45,6 +46,14 @@ def catalog(
 
 def troubles(messages: list[tuple[Any, ...]]) -> list[str]:
     return [message[1] for message in messages if message[0] == "trouble"]
+
+
+def farewell(running: Companion) -> float:
+    """Tell a catalog to finish; return the seconds until it has, without those that the process needs to end."""
+    began = time.monotonic()
+    running.send("finish")
+    running.until("finished")
+    return time.monotonic() - began
 
 
 def own(name: str) -> str:
@@ -90,10 +99,10 @@ def test_with_a_status_a_service_is_registered_at_once_and_each_change_is_told_a
 @pytest.mark.parametrize("status", ["passing", "warning"])
 def test_a_status_is_refreshed_before_the_ttl_is_over(consul: ConsulServer, status: str) -> None:
     service = Service(1, status="passing", interfaces=LOOPBACK)
-    with catalog(consul.address, {"beat": (service, 0.9)}) as running:
+    with catalog(consul.address, {"beat": (service, 3.0)}) as running:
         running.send("status", "beat", status)
         wait_until(lambda: consul.status(own("beat")) == status, "the registration")
-        end = time.monotonic() + 2.5
+        end = time.monotonic() + 4.5
         while time.monotonic() < end:
             assert consul.status(own("beat")) == status
         running.process.send_signal(signal.SIGSTOP)
@@ -161,12 +170,10 @@ def watched(running: Companion, name: str = "db") -> tuple[str, ...]:
 
 
 def test_h13_a_watch_tells_its_first_answer_and_then_changes_only(consul: ConsulServer) -> None:
-    with catalog(consul.address, {}, Watch("db", 5.0, service="mysql")) as running:
+    with catalog(consul.address, {}, Watch("db", 500.0, service="mysql")) as running:
         assert watched(running) == ()
-        began = time.monotonic()
         consul.register("mysql", "b", 3306)
-        assert watched(running) == ("b 10.0.0.1:3306",)
-        assert time.monotonic() - began < 2, "it waited for its interval"
+        assert watched(running) == ("b 10.0.0.1:3306",)  # long before its interval is over
         consul.register("mysql", "a", 3307)
         assert watched(running) == ("a 10.0.0.1:3307", "b 10.0.0.1:3306")
         consul.deregister("b")
@@ -218,12 +225,14 @@ def test_h15_consul_that_dies_is_told_once_and_once_that_it_is_back(tmp_path: Pa
     watches = tuple(Watch(f"w{number}", 1.0, service="mysql") for number in range(3))
     with serving(tmp_path) as server, catalog(server.address, {"web": (WEB, 0.9)}, *watches) as running:
         server.register("mysql", "a", 1)
-        for watch in watches:
-            running.until("watched", watch.name, ("a 10.0.0.1:1",)) if watch is watches[0] else None
+        unaware = {watch.name for watch in watches}
+        while unaware:
+            message = running.receive()
+            assert message is not None and message[0] == "watched"
+            if message[2]:
+                unaware.remove(message[1])
         running.send("status", "web", "passing")
         wait_until(lambda: server.status(own("web")), "the registration")
-        while not running.is_quiet(0.3):
-            running.receive()
         server.kill()
         (down,) = troubles(running.until("trouble"))
         assert down.startswith(f"Consul at {server.address}: ") and down.endswith("[consul-unreachable]")
@@ -282,11 +291,8 @@ def test_consul_that_is_gone_at_the_end_is_not_waited_for(tmp_path: Path) -> Non
         running.send("status", "web", "passing")
         wait_until(lambda: server.status(own("web")), "the registration")
         server.kill()
-        began = time.monotonic()
-        running.send("finish")
-        running.until("finished")
+        assert farewell(running) < FAREWELL - 0.1
         running.finish()
-        assert time.monotonic() - began < 1.4
 
 
 def test_consul_that_hangs_at_the_end_is_waited_for_less_than_two_seconds(tmp_path: Path) -> None:
@@ -295,11 +301,8 @@ def test_consul_that_hangs_at_the_end_is_waited_for_less_than_two_seconds(tmp_pa
         wait_until(lambda: server.status(own("web")), "the registration")
         server.pause(signal.SIGSTOP)
         try:
-            began = time.monotonic()
-            running.send("finish")
-            running.until("finished")
+            assert FAREWELL - 0.5 < farewell(running) < 4.5  # the answer would be awaited for 5 s
             running.finish()
-            assert 1.0 < time.monotonic() - began < 3
         finally:
             server.pause(signal.SIGCONT)
 
@@ -307,9 +310,8 @@ def test_consul_that_hangs_at_the_end_is_waited_for_less_than_two_seconds(tmp_pa
 def test_a_catalog_that_hears_of_nothing_ends_at_once(consul: ConsulServer) -> None:
     with catalog(consul.address, {"web": (WEB, 5.0)}, Watch("db", 60.0, service="mysql")) as running:
         assert watched(running) == ()
-        began = time.monotonic()
+        assert farewell(running) < FAREWELL - 0.1
         running.finish()
-        assert time.monotonic() - began < 1.4
 
 
 # --- settings -------------------------------------------------------------------------------------------------
@@ -326,8 +328,7 @@ def test_files_of_certificates_that_are_not_there_are_told_and_nothing_else_happ
 
 
 def test_the_token_of_the_environment_is_sent_and_no_proxy_is_asked() -> None:
-    (nobody,) = free_ports(1)
-    environ = {"CONSUL_HTTP_TOKEN": "from-environment", "http_proxy": f"http://127.0.0.1:{nobody}"}
+    environ = {"CONSUL_HTTP_TOKEN": "from-environment", "http_proxy": f"http://127.0.0.1:{free_port()}"}
     with listing([]) as (port, listed):
         environ["CONSUL_HTTP_ADDR"] = f"127.0.0.1:{port}"
         settings = Consul(f"http://localhost:{port}", token="from-file")
@@ -405,6 +406,5 @@ def test_an_address_that_swallows_everything_keeps_no_channel_waiting() -> None:
                 running.send("status", "web", "critical")
             (trouble,) = troubles(running.until("trouble"))
             assert "no answer within 5 s" in trouble
-            began = time.monotonic()
+            assert farewell(running) < 4.5
             running.finish()
-            assert time.monotonic() - began < 2.5

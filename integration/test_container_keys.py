@@ -19,7 +19,7 @@ def run(project: Project, *steps: str, text: str = "env", more: str = "", **keys
     """Run a shell in a container of some steps and keys. `more`: further lines of the command."""
     made = containers(container("c", ROOT, *steps, **keys), HOST.removeprefix("containers:\n"))
     project.write(f"  x: !Command\n    container: c\n    run: {text!r}\n{more}", made)
-    return project.run("x", seconds=60)
+    return project.run("x")
 
 
 def variables(result: Result) -> dict[str, str]:
@@ -155,7 +155,7 @@ def test_the_default_ranges_never_fail_however_few_ids_there_are(small: Project)
     made = containers(container("c", ROOT), container("d", ROOT, uids="[0-65535]", gids="[0-65535]"))
     small.write("  x: !Command {container: c, run: [id, -u]}\n  y: !Command {container: d, run: [id, -u]}\n", made)
     for name in ("x", "y"):
-        result = small.run(name, seconds=60, under=SINGLE)
+        result = small.run(name, under=SINGLE)
         assert (result.code, result.out) == (0, "0\n"), result.err
 
 
@@ -166,7 +166,7 @@ def test_ids_that_are_asked_for_and_not_there_are_one_line(small: Project, key: 
         "  x: !Command {container: c, run: [id]}\n", containers(container("c", ROOT, **{key: "[0-10, 1000-1999]"}))
     )
     for words in (("x",), ("_run", "c", "id"), ("_build", "c")):
-        result = small.run(*words, seconds=60, under=SINGLE)
+        result = small.run(*words, under=SINGLE)
         assert result.code == 124, result.err
         assert result.err.startswith(
             f"vagga: container c: `{key}` has 0-10, and this run has no id 1, only 0 (ask for less, or give the account"
@@ -207,7 +207,7 @@ def test_a_container_for_data_warns_when_something_is_run_in_it(small: Project) 
             container("e", ROOT, "!EnsureDir /d"),
         ),
     )
-    result = small.run("y", seconds=60)
+    result = small.run("y")
     assert (result.code, result.out) == (0, "x\n"), result.err
     assert "is for data" not in result.err
 

@@ -6,15 +6,18 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Mapping
 
 import pytest
 
+from integration.records import EARLY, begin, told, wait_for
 from integration.ruled import END, STAY, count, free_port, group, only, run_recorded, serving
 from integration.runs import Project, wait_until
 from integration.test_status_records import records
 
-PYTHON = "/usr/bin/python3"
+SOON = 20.0
+"""Seconds, a third of what is waited where nothing else is said, and more than a busy machine needs."""
 
 
 def waits(*depends: Mapping[str, object], run: str = "echo late runs", **keys: object) -> dict[str, object]:
@@ -31,21 +34,23 @@ def delay(found: list[dict[str, object]], first: str, last: str) -> float:
 
 
 def test_D1_the_clock_of_a_dependency_begins_when_those_before_it_are_met(project: Project) -> None:
-    """Supervision 9.6: the second file comes later than its own timeout after the beginning, and in time."""
-    children = {
-        "late": waits({"path": "one", "timeout": "2s"}, {"path": "two", "timeout": "2s"}),
-        "maker": "sleep 1.2; touch one; sleep 1.2; touch two",
-    }
-    project.write(group(children))
-    result, found = run_recorded(project, "up")
+    """Supervision 9.6: the first file comes when the time of the second would be over, and the second one after it."""
+    project.write(group({"late": waits({"path": "one", "timeout": "none"}, {"path": "two", "timeout": "3s"})}))
+    run = begin(project, "up")
+    wait_for(project, 1, "wait", "late")
+    time.sleep(3.2)
+    (project.directory / "one").touch()
+    wait_for(project, 1, "met", "late")
+    (project.directory / "two").touch()
+    result = run.finish()
     assert (result.code, result.out) == (0, "late runs\n"), result.err
-    assert [record["what"] for record in only(found, "met")] == ["path one", "path two"]
+    assert [record["what"] for record in told(project, "met")] == ["path one", "path two"]
 
 
 def test_D1_the_second_is_not_looked_at_before_the_first_is_met(project: Project) -> None:
     with serving() as server:
         late = waits({"path": "one"}, {"http": f"http://127.0.0.1:{server.port}/"})
-        project.write(group({"late": late, "a": "sleep 0.5; touch before.new; mv before.new before; exec sleep 60"}))
+        project.write(group({"late": late, "a": "sleep 0.5; touch before.new; mv before.new before; exec sleep 600"}))
         run = project.start("up")
         wait_until(lambda: project.has("before"), "some looks at the first")
         assert server.asked == 0
@@ -83,14 +88,12 @@ def test_D3_without_retry_the_first_look_decides(project: Project, depend: dict[
     assert result.code == 125
     assert result.out == ""
     assert "retry disabled" in result.err
-    assert result.seconds < 8
     (unmet,) = only(found, "unmet")
     assert (unmet["name"], unmet["code"], unmet["cause"]) == ("late", 125, "first")
-    if "path" in depend:
-        assert delay(found, "wait", "unmet") < 1
+    assert delay(found, "wait", "unmet") < SOON
 
 
-@pytest.mark.parametrize("poll", ["50ms", "30s"])
+@pytest.mark.parametrize("poll", ["50ms", "600s"])
 @pytest.mark.parametrize("hangs", [False, True])
 def test_D4_a_server_that_is_not_there_is_given_up_in_time(project: Project, poll: str, hangs: bool) -> None:
     """Supervision 9.7: neither a long `poll` nor a request that hangs makes it later."""
@@ -102,7 +105,7 @@ def test_D4_a_server_that_is_not_there_is_given_up_in_time(project: Project, pol
         result, found = run_recorded(project, "up")
     assert result.code == 125
     assert "not so after 0.2 s" in result.err
-    assert 0.19 < delay(found, "wait", "unmet") < 1.5
+    assert 0.2 - EARLY < delay(found, "wait", "unmet") < 4.5  # a request may take 5 s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -111,10 +114,10 @@ def test_D5_a_stop_ends_a_wait_at_once(project: Project, number: signal.Signals)
     with serving() as server:
         server.goes_on.clear()
         children = {
-            "file": waits({"path": "never", "poll": "30s"}),
+            "file": waits({"path": "never", "poll": "600s"}),
             "page": waits({"http": f"http://127.0.0.1:{server.port}/"}),
             "line": waits({"output-matches": {"child": "other", "text": "never"}, "timeout": "none"}),
-            "other": "touch begun; exec sleep 60",
+            "other": "touch begun; exec sleep 600",
         }
         project.write(group(children, mode="stop-on-failure"))
         run = project.start("up")
@@ -123,7 +126,7 @@ def test_D5_a_stop_ends_a_wait_at_once(project: Project, number: signal.Signals)
         run.signal(number)
         result = run.finish()
     assert result.code == 128 + number
-    assert result.seconds < 10
+    assert result.seconds < 60
     assert "late runs" not in result.out
 
 
@@ -133,10 +136,9 @@ def test_D6_a_job_that_fails_ends_the_wait_for_it_at_once(project: Project) -> N
     project.write(group(children))
     result, found = run_recorded(project, "up")
     assert result.code == 3
-    assert result.seconds < 8
     (unmet,) = only(found, "unmet")
     assert (unmet["name"], unmet["code"]) == ("late", 125)
-    assert delay(found, "exit", "unmet") < 0.5
+    assert delay(found, "exit", "unmet") < SOON
     assert "late was not started: job is done: job ended with 3" in result.err
 
 
@@ -226,8 +228,9 @@ def test_negations_are_met_when_what_was_there_is_gone(project: Project) -> None
 
 def test_D8_vagga_itself_is_no_process_that_is_waited_for(project: Project) -> None:
     """Its own words, and those of the prober and of the spawner, have the pattern in them."""
-    project.write(group({"late": waits({"not-running": r"vaggapy --color=never up", "timeout": "5s"})}))
-    result = project.run("--color=never", "up")
+    marker = f"NUMBER={free_port()}"  # so that it is this run alone
+    project.write(group({"late": waits({"not-running": f"vaggapy -E {marker} up", "timeout": "50s"})}))
+    result = project.run("-E", marker, "up")
     assert (result.code, result.out) == (0, "late runs\n"), result.err
 
 
@@ -367,7 +370,7 @@ def test_D13_a_server_that_ends_without_the_line_ends_the_wait(project: Project)
     project.write(group({"server": "sleep 0.2; echo something else", "late": waits(matches())}))
     result, found = run_recorded(project, "up")
     assert result.code == 125
-    assert delay(found, "exit", "unmet") < 1
+    assert delay(found, "exit", "unmet") < SOON
     assert "late runs" not in result.out
 
 

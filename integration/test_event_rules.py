@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.records import LATE, begin, causes, count, length, run, starts, time_of, times, told, wait_for
+from integration.records import EARLY, LATE, begin, causes, count, length, run, starts, time_of, times, told, wait_for
 from integration.runs import (
     Project,
     alive,
@@ -28,7 +28,7 @@ from integration.runs import (
 )
 
 KEEP = "keep-going"
-STAY = "exec sleep 60"
+STAY = "exec sleep 6000"
 CALM = "until test -e go; do sleep 0.01; done; exit 0"
 """What keeps a run going until the test makes the file `go`."""
 
@@ -57,7 +57,7 @@ def test_E1_who_waits_for_whom_does_not_depend_on_the_order_in_the_file(project:
         second: {
             "run": "echo second >> log; " + CALM,
             "when": at(third, "exit-success"),
-            "health": {"exec": "true", "interval": "50ms", "timeout": "5s", "ttl": "60s"},
+            "health": {"exec": "true", "interval": "50ms", "timeout": "60s", "ttl": "60s"},
         },
         third: {"run": "echo third >> log", "once": True},
     }
@@ -84,11 +84,15 @@ def test_E2_an_end_that_comes_in_the_first_moment_is_not_missed(project: Project
 
 def test_E3_once_is_one_run_and_each_is_one_for_each_event(project: Project) -> None:
     """supervision 9.1."""
-    source = {"run": "exit 3", "restart": loop("400ms", "400ms", 2)}
+    # It ends when the run that follows its last end has begun, so that each end is an event of its own.
+    body = (
+        "echo x >> source; until test $(cat each | wc -l) -ge $(($(wc -l < source) - 1)); do sleep 0.01; done; exit 3"
+    )
+    source = {"run": body, "restart": loop(limit=2)}
     once = {"run": "echo x >> once", "when": at("source", "exit-failed")}
     each = {"run": "echo x >> each", "when": at("source", each="exit-failed")}
-    calm = {"run": CALM}
-    project.write(supervise("up", {"source": source, "once": once, "each": each, "calm": calm}, mode=KEEP))
+    (project.directory / "each").touch()
+    project.write(supervise("up", {"source": source, "once": once, "each": each, "calm": CALM}, mode=KEEP))
     process = begin(project, "up")
     wait_until(lambda: project.read("each").count("x") == 3, "three runs")
     go(project)
@@ -128,9 +132,9 @@ def test_E4_events_that_nobody_keeps_up_with_take_no_memory_and_delay_no_stop(pr
     children = {"source": source, "deaf": deaf, "slow": slow}
     project.write(supervise("up", children, mode=KEEP, kill_unresponsive_after=1))
     process = begin(project, "up")
-    wait_until(lambda: count(project, "exit") > 50, "some events", 30)
+    wait_until(lambda: count(project, "exit") > 50, "some events", 120)
     before = memory(process.pid)
-    wait_until(lambda: count(project, "exit") > 350, "300 more", 60)
+    wait_until(lambda: count(project, "exit") > 350, "300 more", 300)
     assert memory(process.pid) - before < 4096
     asked = time.monotonic()
     process.signal(signal.SIGTERM)
@@ -159,7 +163,7 @@ def test_E5_the_time_to_wait_and_the_event_come_together_and_one_of_both_counts(
 
 def test_E6_the_time_to_wait_ends_no_run(project: Project) -> None:
     """supervision 9.5."""
-    waits = {"run": "sleep 0.8; echo done >> done", "when": at("first", "exit-success", timeout="400ms"), "once": True}
+    waits = {"run": "sleep 3; echo done >> done", "when": at("first", "exit-success", timeout="3s"), "once": True}
     project.write(supervise("up", {"first": {"run": "true", "once": True}, "waits": waits}))
     assert run(project, "up").code == 0
     assert project.has("done")
@@ -224,23 +228,24 @@ def test_E11_two_that_wait_for_one_event_both_start(project: Project) -> None:
     project.write(supervise("up", {"a": one, "source": {"run": "true", "once": True}, "z": one}))
     assert run(project, "up").code == 0
     assert sorted(project.read("ran").split()) == ["a", "z"]
-    pids = {str(record["name"]): int(str(record["pid"])) for record in told(project, "start")}
-    assert pids["a"] < pids["z"]
+    assert starts(project) == ["source", "a", "z"]
 
 
 # --- intervals --------------------------------------------------------------------------------------------------
 
 
 def test_E12_an_interval_of_300_ms_with_two_more_runs_is_over_after_the_third(project: Project) -> None:
-    """supervision 9.4."""
-    project.write(supervise("up", {"tick": {"run": ["true"], "when": {"interval": "300ms"}, "restart": {"limit": 2}}}))
+    """supervision 9.4. A tick that a busy machine leaves out is told, and is no run."""
+    tick = {"run": ["true"], "when": {"interval": "300ms"}, "restart": {"limit": 2}, "timeout": "60s"}
+    project.write(supervise("up", {"tick": tick}))
     result = run(project, "up")
     assert result.code == 0, result.err
     runs = times(project, "start", "tick")
     assert len(runs) == 3
     for number, when in enumerate(runs):
-        assert when - (time_of(project, "finish") - length(project)) >= number * 0.3 - 0.01
-    assert 0.6 <= length(project) <= 0.6 + LATE
+        assert when - (time_of(project, "finish") - length(project)) >= number * 0.3 - EARLY
+    due = 0.6 + len(told(project, "not-spawned", "tick")) * 0.3
+    assert due <= length(project) <= due + LATE
 
 
 def test_E12_ticks_do_not_drift(project: Project) -> None:
@@ -248,13 +253,16 @@ def test_E12_ticks_do_not_drift(project: Project) -> None:
 
     A tick that a busy machine leaves out is told, and is no run.
     """
-    tick = {"run": ["true"], "when": {"interval": "100ms"}, "restart": {"limit": 29}, "timeout": "5s"}
+    tick = {"run": ["true"], "when": {"interval": "100ms"}, "restart": {"limit": 29}, "timeout": "60s"}
     project.write(supervise("up", {"tick": tick}))
-    result = run(project, "up", seconds=60)
+    result = run(project, "up")
     assert result.code == 0, result.err
-    assert starts(project).count("tick") == 30
+    runs = times(project, "start", "tick")
+    assert len(runs) == 30
     due = (29 + len(told(project, "not-spawned", "tick"))) * 0.1
     assert due <= length(project) <= due + LATE
+    # If each tick came an interval after the last one was served, none would come sooner than that.
+    assert min(after - before for before, after in itertools.pairwise(runs)) < 0.1
 
 
 @pytest.mark.parametrize("how", ["suspended", "stopped"])
@@ -268,23 +276,24 @@ def test_X10_after_a_pause_there_is_no_burst_of_ticks(project: Project, how: str
     wait_until(lambda: processes()[process.pid][1] == "T", "vagga is stopped")
     before = starts(project).count("tick")
     time.sleep(1.5)  # six ticks
+    begun = time.monotonic()
     process.signal(signal.SIGCONT)
     wait_until(lambda: starts(project).count("tick") >= before + 3, "three more")
+    more = starts(project).count("tick") - before
+    assert more <= 2 + (time.monotonic() - begun) / 0.25, "the ticks of the pause"
     process.signal(signal.SIGTERM)
     assert process.finish().code == 143
-    after = times(project, "start", "tick")[before:]
-    assert after[2] - after[0] > 0.25, after
 
 
 def test_E13_a_run_that_takes_less_than_the_interval_is_never_killed(project: Project) -> None:
-    """supervision 9.4: 200 ms every 500 ms, 5 more: the figures of ContainerPilot."""
-    task = {"run": "sleep 0.2", "when": {"interval": "500ms"}, "restarts": 5}
+    """supervision 9.4: the figures of ContainerPilot, 200 ms every 500 ms, 5 more, are in tests/supervise."""
+    task = {"run": "sleep 0.2", "when": {"interval": "2s"}, "restarts": 2}
     project.write(supervise("up", {"task": task}))
     result = run(project, "up")
     assert result.code == 0, result.err
-    assert [code for code, _ in causes(project, "task")] == [0] * 6
+    assert [code for code, _ in causes(project, "task")] == [0] * 3
     assert not told(project, "took-too-long")
-    assert 2.7 <= length(project) <= 2.7 + LATE
+    assert 4.2 <= length(project) <= 4.2 + LATE
 
 
 def test_E13_E14_a_run_that_takes_longer_than_its_timeout_is_killed_each_time(project: Project) -> None:
@@ -305,7 +314,8 @@ def test_E13_E14_a_run_that_takes_longer_than_its_timeout_is_killed_each_time(pr
     assert len(told(project, "took-too-long", "task")) == 6
     assert project.read("began").count("x") <= 6
     assert not project.has("ended")
-    assert project.read("failed").count("x") == 6
+    assert 1 <= project.read("failed").count("x") <= 6  # ends that come while it runs are one more run
+    assert times(project, "start", "failed")[-1] >= times(project, "exit", "task")[-1]
 
 
 def test_E14_the_time_of_a_run_is_that_of_each_run(project: Project) -> None:
@@ -316,7 +326,7 @@ def test_E14_the_time_of_a_run_is_that_of_each_run(project: Project) -> None:
     assert result.code == 137
     assert causes(project, "a") == [(137, "restarts"), (137, "first")]
     for record in told(project, "exit", "a"):
-        assert 0.3 <= float(str(record["seconds"])) <= 0.3 + LATE
+        assert 0.3 - EARLY <= float(str(record["seconds"])) <= 0.3 + LATE
         assert record["signal"] == "SIGKILL"
 
 
@@ -325,7 +335,7 @@ def test_E15_an_end_at_the_moment_of_the_timeout_is_one_end(project: Project) ->
     a = {"run": "sleep 0.05", "timeout": "57ms", "restart": loop("0", "1ms", 29)}
     success = {"run": "true", "when": at("a", each="exit-success")}
     project.write(supervise("up", {"a": a, "success": success}, mode=KEEP))
-    result = run(project, "up")
+    result = run(project, "up", seconds=200)
     ends = causes(project, "a")
     assert {code for code, _ in ends} <= {0, 137}
     assert [record["incarnation"] for record in told(project, "exit", "a")] == list(range(1, 31))

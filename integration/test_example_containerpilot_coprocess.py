@@ -10,7 +10,7 @@ import pytest
 
 from integration import examples
 from integration.examples import Example
-from integration.runs import Project, Running, command_line, descendants, wait_until
+from integration.runs import Project, Running, command_line, descendants, processes, wait_until
 
 
 @pytest.fixture
@@ -20,23 +20,31 @@ def example(project: Project) -> Iterator[Example]:
 
 
 def kill(running: Running, words: str) -> None:
-    """Kill the one process below a run whose command line begins with these words."""
+    """Kill the one process below a run whose command line begins with these words, but for its own copies of itself."""
     found = [pid for pid in descendants(running.pid) if command_line(pid).startswith(words)]
-    assert len(found) == 1, found
-    os.kill(found[0], signal.SIGKILL)
+    parents = {pid: parent for pid, (parent, _, _) in processes().items()}
+    first = [pid for pid in found if parents.get(pid) not in found]
+    assert len(first) == 1, found
+    os.kill(first[0], signal.SIGKILL)
+
+
+def put(example: Example, text: str) -> None:
+    """Write the page, so that nobody sees a half of it."""
+    new = example.directory / "page.html.new"
+    new.write_text(text)
+    new.rename(example.directory / "page.html")
 
 
 def test_a_change_of_the_page_is_rendered_and_a_mistake_in_it_stops_nobody(example: Example) -> None:
     running = example.start("run")
     example.wait_for_page("PORT", "Hello!")
-    page = example.directory / "page.html"
-    whole = page.read_text()
-    page.write_text("@GREETING@ again")
+    whole = (example.directory / "page.html").read_text()
+    put(example, "@GREETING@ again")
     example.wait_for_page("PORT", "Hello again")
-    page.write_text("@NAME@")
+    put(example, "@NAME@")
     example.wait_for("renderer restarts", 2)
     assert "Hello again" in example.page("PORT")
-    page.write_text(whole)
+    put(example, whole)
     example.wait_for_page("PORT", "Change page.html")
     assert example.end(running, signal.SIGTERM) == 143
 

@@ -31,7 +31,7 @@ def test_the_application_is_a_service_while_it_is_healthy_and_gone_after_the_sto
     consul: ConsulServer,  # noqa: F811 - the fixture
 ) -> None:
     running = example.start("run")
-    wait_until(lambda: passing(consul, "app") == 1, "app in Consul", 20)
+    wait_until(lambda: passing(consul, "app") == 1, "app in Consul")
     example.wait_for("app is healthy")
     assert example.end(running, signal.SIGTERM) == 143
     assert consul.ask("/health/service/app") == []
@@ -57,7 +57,7 @@ def test_a_backend_that_comes_and_goes_runs_the_reload_each_time(
 
 def test_r1_e12_the_backup_runs_four_times_and_e16_a_signal_runs_its_job(example: Example) -> None:
     file = example.directory / "vagga.yaml"
-    file.write_text(file.read_text().replace("interval: 2s", "interval: 300ms"))
+    file.write_text(file.read_text().replace("interval: 2s}", "interval: 300ms}\n        timeout: 60s"))
     running = example.start("run")
     example.wait_for("backup 4")
     running.signal(signal.SIGUSR2)

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from integration.builds import remove
-from integration.runs import Project, Running, alive, descendants, has_ranges, need, wait_until
+from integration.runs import Project, Running, alive, descendants, free_ports, has_ranges, need, wait_until
 
 EXAMPLE = Path(__file__).parents[1] / "examples/django-postgres"
 MIRROR = "http://deb.debian.org/debian/"
@@ -28,7 +27,7 @@ INDEX = "https://pypi.org/simple/django/"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PASSED = ("SSL_CERT_FILE", "http_proxy", "https_proxy", "no_proxy")
 PATIENCE = 900.0
-START = 60.0
+START = 120.0
 PORTS = ("PORT", "PGPORT", "REDIS_PORT")
 
 
@@ -97,15 +96,6 @@ class Guestbook:
         running.signal(signal.SIGINT)
         result = running.finish(START)
         assert result.code == 130, result
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
 
 
 @pytest.fixture
@@ -230,7 +220,7 @@ def test_nothing_survives_a_kill_and_the_database_recovers(guestbook: Guestbook)
     assert len(below) > 10
     running.signal(signal.SIGKILL)
     assert running.finish().code == -signal.SIGKILL
-    wait_until(lambda: not alive(below), "nothing is left", 3)
+    wait_until(lambda: not alive(below), "nothing is left")
     running = guestbook.start("run_full_app")
     guestbook.wait(running)
     assert guestbook.ask()["notes"][0] == "before the kill"  # type: ignore[index]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections.abc import Iterator
 
 import pytest
 
-from integration import examples
+from integration import examples, records
 from integration.examples import Example
 from integration.runs import Project, command_line, descendants
 
@@ -21,15 +20,18 @@ def pmux(project: Project) -> Iterator[Example]:
 
 
 def test_r6_the_worker_runs_again_after_waits_that_grow_until_it_ends_with_3(pmux: Example) -> None:
-    result = pmux.project.run(*pmux.options(), "run", "--only", "worker")
+    result = records.run(pmux.project, *pmux.options(), "run", "--only", "worker")
     assert result.code == 3
     assert result.out.splitlines() == [
         *(f"attempt {number} of 5: crashing" for number in range(1, 5)),
         "attempt 5 of 5: nothing is left to do",
     ]
-    waits = [float(text) for text in re.findall(r"worker restarts in ([0-9.]+) s", result.err)]
-    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8], rel=0.4)  # less by twice the time of each run
-    assert waits == sorted(waits)
+    waits = [float(str(record["wait"])) for record in records.told(pmux.project, "restart")]
+    times = [float(str(record["seconds"])) for record in records.told(pmux.project, "exit")]
+    assert (len(waits), len(times)) == (4, 5)
+    for before, time, wait in zip([0.0, *waits], times, waits, strict=False):
+        assert wait == pytest.approx(min(1.0, max(0.1, 2 * before - time)), abs=0.01)
+    assert result.err.count("worker restarts in ") == 4
 
 
 def test_r5_a_server_that_is_killed_comes_back_and_the_others_do_not_notice(pmux: Example) -> None:

@@ -21,7 +21,7 @@ def procman(project: Project) -> Iterator[Example]:
 def test_d1_everyone_waits_for_what_it_needs_and_gets_the_value_from_the_file(procman: Example) -> None:
     running = procman.start("run")
     procman.wait_for_page("WEB_PORT", "The web server is here")
-    procman.wait_for("node-0 works with nodes/a.conf")
+    procman.wait_for("node-0 works with nodes/a.conf, schema 7")
     procman.wait_for("node-1 works with nodes/b.conf")
     said = procman.said()
     assert f"the database is http://127.0.0.1:{procman.ports['DB_PORT']}/\n" in said

@@ -8,7 +8,7 @@ import pytest
 
 from integration.builds import small
 from integration.builds import write as build
-from integration.runs import Project, command
+from integration.runs import Project, command, free_port
 
 __all__ = ["small"]
 ANSWER = """
@@ -19,14 +19,15 @@ server.settimeout(10)
 """
 
 
-def free_port(family: int, address: str) -> int:
+def port_at(family: int, address: str) -> int:
     """Return a port that nobody listens on; skip where there is no such address."""
+    port = free_port()
     try:
         with socket.socket(family) as probe:
-            probe.bind((address, 0))
-            return int(probe.getsockname()[1])
+            probe.bind((address, port))
     except OSError as error:
         pytest.skip(f"{address}: {error}")
+    return port
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def free_port(family: int, address: str) -> int:
 def test_a_socket_listens_where_it_is_asked_to_and_is_descriptor_3(
     project: Project, form: str, family: int, address: str
 ) -> None:
-    port = free_port(family or socket.AF_INET, address or "127.0.0.1")
+    port = port_at(family or socket.AF_INET, address or "127.0.0.1")
     project.write(command("c", ["python3", "-c", ANSWER], pass_tcp_socket=form.format(port=port)))
     result = project.run("c")
     assert result.code == 0, result

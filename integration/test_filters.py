@@ -40,7 +40,7 @@ def test_G8_names_and_tags_choose_children(project: Project, words: list[str], e
 
 
 def test_G8_a_chosen_child_that_ends_stops_only_the_chosen(project: Project) -> None:
-    project.write(supervise("up", {"a": "exit 4", "b": "touch b.started", "c": "exec sleep 60"}))
+    project.write(supervise("up", {"a": "exit 4", "b": "touch b.started", "c": "exec sleep 600"}))
     result = project.run("up", "--exclude", "b")
     assert result.code == 4
     assert not project.has("b.started")

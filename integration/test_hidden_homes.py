@@ -17,8 +17,7 @@ HOME = "/srv/u"
 PREPARE = r"""
 set -e
 mount -t tmpfs none /srv
-mkdir -p /srv/u/bin /srv/u/data /srv/u/project /srv/bin /tmp/vagga-exposed
-trap '' EXIT
+mkdir -p /srv/u/bin /srv/u/data /srv/u/project /srv/bin
 printf '#!/bin/sh\necho tool\n' > /srv/u/bin/hometool
 printf '#!/srv/u/bin/sh\necho script\n' > /srv/bin/homescript
 printf '#!/srv/bin/sh\necho script\n' > /srv/bin/homelink
@@ -27,7 +26,6 @@ chmod +x /srv/u/bin/* /srv/bin/*
 ln -s /srv/u/bin/hometool /srv/bin/linked
 ln -s /srv/u/bin/sh /srv/bin/sh
 echo secret > /srv/u/data/file
-rmdir /tmp/vagga-exposed
 exec "$@"
 """
 CONTAINERS = """containers:

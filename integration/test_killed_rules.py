@@ -32,11 +32,11 @@ def die(process: Running, victim: str = "supervisor") -> None:
     everybody = set(descendants(process.pid))
     if victim == "supervisor":
         process.signal(KILL)
-        process.process.wait(5)
+        process.process.wait(60)
     else:
         os.kill(process.spawner(), KILL)
-    wait_until(lambda: not alive(everybody - {process.pid}), "nobody is left", 3)
-    result = process.finish(10)
+    wait_until(lambda: not alive(everybody - {process.pid}), "nobody is left")
+    result = process.finish()
     assert result.code == (-KILL if victim == "supervisor" else 124), result
     assert "Traceback" not in result.err
 
@@ -61,11 +61,11 @@ def test_X11_killed_while_a_hook_runs(project: Project, victim: str, event: str)
     everybody = set(descendants(process.pid))
     if victim == "supervisor":
         process.signal(KILL)
-        process.process.wait(5)
+        process.process.wait(60)
     else:
         os.kill(process.spawner(), KILL)
-    wait_until(lambda: not alive(everybody - {process.pid}), "nobody is left", 3)
-    result = process.finish(10)
+    wait_until(lambda: not alive(everybody - {process.pid}), "nobody is left")
+    result = process.finish()
     assert result.code == (-KILL if victim == "supervisor" else 143)
     assert not project.has("later.ran")
 
@@ -111,12 +111,12 @@ def test_X11_killed_at_random_moments_of_restarts_checks_and_hooks(project: Proj
         seen = set(descendants(process.pid))
         if victim == "supervisor":
             process.signal(KILL)
-            process.process.wait(5)
+            process.process.wait(60)
         else:
             for pid in process.spawners():
                 os.kill(pid, KILL)
-        result = process.finish(10)
-        wait_until(lambda seen=seen: not alive(seen), "nobody is left", 3)  # type: ignore[misc]
+        result = process.finish()
+        wait_until(lambda seen=seen: not alive(seen), "nobody is left")  # type: ignore[misc]
         assert result.code in (-KILL, 124, 143), result
         assert "Traceback" not in result.err
         assert "[internal]" not in result.err
@@ -141,13 +141,13 @@ def test_X11_killed_while_the_prober_looks_from_an_isolated_network(project: Pro
 
 def test_X10_suspended_while_a_child_waits_for_its_restart_and_told_to_stop(project: Project) -> None:
     """supervision 3.9, 7.7: nothing is started after it goes on."""
-    a = {"run": "echo x >> runs; exit 1", "restart": {"min-wait": "400ms", "max-wait": "400ms"}}
+    a = {"run": "echo x >> runs; exit 1", "restart": {"min-wait": "3s", "max-wait": "3s"}}
     project.write(supervise("up", {"a": a, "b": POLITE}, mode=KEEP))
     process = up(project, ready="b")
     wait_for(project, 1, "restart", "a")
     process.signal(signal.SIGTSTP)
     wait_until(lambda: processes()[process.pid][1] == "T", "vagga is suspended")
-    time.sleep(0.6)  # longer than the wait
+    time.sleep(3.2)  # longer than the wait
     process.signal(TERM)
     process.signal(signal.SIGCONT)
     result = process.finish()
@@ -159,7 +159,7 @@ def test_X10_suspended_while_a_child_waits_for_its_restart_and_told_to_stop(proj
 def test_X10_suspended_while_a_hook_runs(project: Project) -> None:
     """supervision 4.5, 4.6, 3.6: the hook is suspended, too, and its window stands still."""
     body = "touch h.ready; until test -e go; do sleep 0.01; done; " + LOG
-    project.write(supervise("up", {"a": POLITE, "h": hook("a", "stopping", body)}, hook_window="1s"))
+    project.write(supervise("up", {"a": POLITE, "h": hook("a", "stopping", body)}, hook_window="4s"))
     process = up(project)
     process.signal(TERM)
     wait_until(lambda: project.has("h.ready"), "the hook runs")
@@ -167,7 +167,7 @@ def test_X10_suspended_while_a_hook_runs(project: Project) -> None:
     wait_until(lambda: processes()[process.pid][1] == "T", "vagga is suspended")
     # A shell that is stopped while it starts a program sleeps in state D.
     wait_until(lambda: states_below(process, "until test -e go") <= {"T", "D"}, "the hook is suspended")
-    time.sleep(1.2)  # longer than its window
+    time.sleep(4.2)  # longer than its window
     (project.directory / "go").touch()
     process.signal(signal.SIGCONT)
     result = process.finish()
@@ -185,18 +185,19 @@ def states_below(process: Running, words: str) -> set[str]:
 def test_X10_suspended_checks_do_not_fail_and_come_in_no_burst(project: Project) -> None:
     """supervision 10.5, 10.6: neither the time of a check nor the `ttl` goes on."""
     check = "echo x >> checks"
-    a = {"run": STAY, "health": {"exec": check, "interval": "200ms", "timeout": "1s", "ttl": "1s"}}
+    a = {"run": STAY, "health": {"exec": check, "interval": "200ms", "timeout": "5s", "ttl": "5s"}}
     project.write(supervise("up", {"a": a}, mode=KEEP))
     process = up(project)
     wait_for(project, 1, "health", "a", healthy=True)
     process.signal(signal.SIGTSTP)
     wait_until(lambda: processes()[process.pid][1] == "T", "vagga is suspended")
     before = project.read("checks").count("x")
-    time.sleep(2)  # ten checks, twice the ttl
+    time.sleep(5.5)  # 27 checks, longer than the ttl
     continued = time.monotonic()
     process.signal(signal.SIGCONT)
     wait_until(lambda: project.read("checks").count("x") >= before + 4, "more checks")
-    assert time.monotonic() - continued > 0.3
+    more = project.read("checks").count("x") - before
+    assert more <= 2 + (time.monotonic() - continued) / 0.2, "the checks of the pause"
     process.signal(TERM)
     assert process.finish().code == 143
     assert [record["healthy"] for record in told(project, "health", "a")] == [True]

@@ -134,7 +134,7 @@ def in_namespace(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a Python script as root of a user namespace with mounts of its own."""
     command = ["unshare", "-Urm", sys.executable, "-c", script, *words]
     environ = {**os.environ, "PYTHONPATH": os.getcwd()}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environ)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environ)
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
@@ -210,7 +210,7 @@ def test_a_root_keeps_owners_modes_and_capabilities_where_there_are_ids(tmp_path
     words = () if os.getuid() == 0 else ("unshare", "-Ur", "--map-auto")
     environ = {**os.environ, "PYTHONPATH": os.getcwd()}
     command = [*words, sys.executable, "-c", OWNERS, str(base)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environ)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environ)
     if words:  # files of other ids are removed where they are known
         clear = [*words, "rm", "-rf", str(base)]
         subprocess.run(clear, check=True, timeout=60)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import Project, Running, alive, descendants, need, supervise, wait_until
+from integration.runs import Project, Running, alive, descendants, need, sleep_of, supervise, wait_until
 
 WAIT = "wait-all-successful"
 LIMIT_1024 = ["sh", "-c", 'ulimit -Sn 1024; exec "$@"', "sh"]
@@ -26,9 +26,9 @@ def names(count: int) -> list[str]:
 
 def started(project: Project, count: int, **how: object) -> Running:
     """Start that many children and wait until all of them run."""
-    project.write(supervise("up", dict.fromkeys(names(count), COUNT)))
+    project.write(supervise("up", dict.fromkeys(names(count), COUNT), kill_unresponsive_after=300))
     run = project.start("up", **how)  # type: ignore[arg-type]  # passed on as they come
-    wait_until(lambda: sum(1 for _ in project.directory.glob("ready.*")) == count, f"{count} children run", 60)
+    wait_until(lambda: sum(1 for _ in project.directory.glob("ready.*")) == count, f"{count} children run", 300)
     return run
 
 
@@ -47,8 +47,8 @@ def test_X11_200_children_are_gone_when_the_supervisor_is_killed(project: Projec
     everybody = set(descendants(run.pid))
     assert len(everybody) >= 400
     run.signal(signal.SIGKILL)
-    run.process.wait(5)
-    wait_until(lambda: not alive(everybody), "all are gone", 3)
+    run.process.wait(60)
+    wait_until(lambda: not alive(everybody), "all are gone")
     run.finish()
 
 
@@ -59,7 +59,7 @@ def test_N10_500_children_start_and_stop_within_the_usual_limit_of_open_files(pr
     limits = {limit_of(pid) for pid in everybody if b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()}
     assert limits == {"1024"}  # the caller's own, not the one that vagga may need for itself
     run.signal(signal.SIGTERM)
-    result = run.finish(60)
+    result = run.finish(200)
     assert result.code == 143
     assert not alive(everybody)
     assert "still alive" not in result.err
@@ -74,7 +74,7 @@ def limit_of(pid: int) -> str:
 def test_N10_500_children_with_prefixes_within_a_hard_limit_say_what_is_missing_or_work(project: Project) -> None:
     """The hard limit cannot be raised: each child that finds no descriptor counts as not started, nothing crashes."""
     room_for(100)
-    project.write(supervise("up", dict.fromkeys(names(100), "exec sleep 60"), mode=WAIT))
+    project.write(supervise("up", dict.fromkeys(names(100), "exec sleep 600"), mode=WAIT))
     result = project.run("--prefix", "up", under=["sh", "-c", 'ulimit -n 128; exec "$@"', "sh"])
     assert result.code == 124, result.err[-300:]
     assert "Traceback" not in result.err
@@ -118,13 +118,13 @@ def test_the_first_end_of_50_children_that_obey_stops_the_others_quickly(project
     """supervision 3.8."""
     children: dict[str, object] = dict.fromkeys(names(50), COUNT)
     children["last"] = "until test -e go; do sleep 0.01; done; exit 3"
-    project.write(supervise("up", children, kill_unresponsive_after=60))
+    project.write(supervise("up", children, kill_unresponsive_after=300))
     run = project.start("up")
     wait_until(lambda: sum(1 for _ in project.directory.glob("ready.*")) == 50, "all run")
     begun = time.monotonic()
     (project.directory / "go").touch()
     assert run.finish().code == 3
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_children_of_one_run_take_one_spawner_and_one_pid_1_each(project: Project) -> None:
@@ -142,22 +142,9 @@ def test_an_idle_run_does_nothing_at_all(project: Project) -> None:
     """Without a deadline nobody wakes up: the supervisor, the spawner and every PID 1 sleep until something happens."""
     run = started(project, 3)
     watched = [run.pid, run.spawner(), *run.inits()]
-    wait_until(lambda: asleep(watched), "all are at rest")
-    before = [switches(pid) for pid in watched]
-    subprocess.run(["sleep", "0.5"], check=True, timeout=10)
-    assert [switches(pid) for pid in watched] == before
+    run.wait_at_rest()
+    before = [sleep_of(pid) for pid in watched]
+    subprocess.run(["sleep", "0.5"], check=True, timeout=60)
+    assert [sleep_of(pid) for pid in watched] == before
     run.signal(signal.SIGTERM)
     assert run.finish().code == 143
-
-
-def asleep(pids: list[int]) -> bool:
-    """Return whether none of the processes has done anything for a tenth of a second."""
-    before = [switches(pid) for pid in pids]
-    time.sleep(0.1)
-    return [switches(pid) for pid in pids] == before
-
-
-def switches(pid: int) -> str:
-    """Return how often a process went to sleep by itself."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(line for line in lines if line.startswith("voluntary_ctxt_switches"))

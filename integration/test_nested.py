@@ -53,7 +53,7 @@ LOOK = (
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_each_level_gives_the_same_container_and_passes_the_exit_code(nested: Project, depth: int) -> None:
     nested.write(levels(depth, LOOK), CONTAINERS)
-    result = nested.run("l1", seconds=60)
+    result = nested.run("l1")
     assert result.code == 7, result
     assert result.out.split() == ["0", "read-only", "lock", "shm", "/work", "locked"], result
     assert (nested.directory / "made").stat().st_uid == os.getuid()
@@ -64,7 +64,7 @@ def test_the_outer_proc_is_used_where_a_new_one_is_refused_with_one_warning_a_le
     nested: Project, depth: int
 ) -> None:
     nested.write(levels(depth, "ls -d /proc/[0-9]* | wc -l; id -u"), CONTAINERS)
-    result = nested.run("l1", seconds=60)
+    result = nested.run("l1")
     processes, uid = map(int, result.out.split())
     assert (result.code, uid) == (0, 0), result
     if is_real_root():
@@ -77,7 +77,7 @@ def test_the_outer_proc_is_used_where_a_new_one_is_refused_with_one_warning_a_le
 def test_a_supervise_inside_stops_on_failure(nested: Project) -> None:
     children = "{a: !Command {container: host, run: 'sleep 1000'}, b: !Command {container: host, run: 'exit 5'}}"
     nested.write(levels(2, "x").rsplit("\n", 2)[0] + f"\n  l2: !Supervise {{children: {children}}}\n", CONTAINERS)
-    result = nested.run("l1", seconds=60)
+    result = nested.run("l1")
     assert result.code == 5, result
 
 
@@ -85,7 +85,7 @@ def test_a_signal_travels_through_all_levels(nested: Project) -> None:
     text = "trap 'echo got TERM; exit 0' TERM; touch ready; while :; do sleep 0.01; done"
     nested.write(levels(2, text), CONTAINERS)
     running = nested.start("l1")
-    wait_until(lambda: nested.has("ready"), "the inner command", 30)
+    wait_until(lambda: nested.has("ready"), "the inner command")
     running.signal(15)
     result = running.finish()
     assert (result.code, result.out) == (143, "got TERM\n"), result
@@ -95,7 +95,7 @@ def test_a_signal_travels_through_all_levels(nested: Project) -> None:
 def test_X11_killing_the_outer_vagga_kills_the_inner_one_with_everything(nested: Project, victim: str) -> None:
     nested.write(levels(2, "setsid sleep 1000 & touch ready; wait"), CONTAINERS)
     running = nested.start("l1")
-    wait_until(lambda: nested.has("ready"), "the inner command", 30)
+    wait_until(lambda: nested.has("ready"), "the inner command")
     below = set(descendants(running.pid))
     assert len(below) >= 6, "two spawners, two PID 1, the inner vagga, a shell and a sleep"
     pid = {"supervisor": running.pid, "spawner": running.spawner(), "init": running.inits()[0]}[victim]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
 
-from integration.runs import Project, can_nest, command, need, supervise
+from integration.runs import Project, can_nest, command, free_port, need, supervise, wait_until
 
 SERVE = """
 import os, socket
@@ -17,7 +18,7 @@ server.accept()[0].sendall(b"hello")
 """
 ASK = """
 import os, socket, time
-end = time.monotonic() + 10
+end = time.monotonic() + 60
 while not os.path.exists("port") and time.monotonic() < end:
     time.sleep(0.005)
 print(socket.create_connection(("127.0.0.1", int(open("port").read()))).recv(10).decode())
@@ -25,7 +26,7 @@ print(socket.create_connection(("127.0.0.1", int(open("port").read()))).recv(10)
 REACH = """
 import socket, sys
 try:
-    socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2)
+    socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=30)
     print("reached")
 except ConnectionRefusedError:
     print("refused")
@@ -73,8 +74,7 @@ def test_two_isolated_runs_do_not_share_a_network(project: Project) -> None:
     project.write(command("serve", ["python3", "-c", serve]) + command("reach", ["python3", "-c", REACH, "4321"]))
     running = project.start("--no-network", "serve")
     try:
-        while not project.has("port") and running.process.poll() is None:
-            pass
+        wait_until(lambda: project.has("port"), "the server")
         assert project.run("--no-network", "reach").out.split()[0] == "refused"
     finally:
         running.signal(15)
@@ -90,16 +90,15 @@ def test_an_isolated_network_works_with_one_id(project: Project) -> None:
 
 def test_a_passed_socket_of_the_host_works_without_network(project: Project) -> None:
     accept = "import socket; s = socket.socket(fileno=3); c, _ = s.accept(); c.sendall(b'from inside'); c.close()"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     project.write(command("c", ["python3", "-c", accept], pass_tcp_socket=str(port)))
     running = project.start("--no-network", "c")
     answer = b""
     while not answer and running.process.poll() is None:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
                 answer = client.recv(100)
         except ConnectionRefusedError:
-            continue
+            time.sleep(0.01)
     assert running.finish().code == 0
     assert answer == b"from inside"

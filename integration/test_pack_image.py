@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import VAGGA, Project, has_ranges, need, wait_until
+from integration.runs import PATIENCE, VAGGA, Project, has_ranges, need, wait_until
 from integration.test_build_steps import build, built, small
 
 __all__ = ["small"]
@@ -26,7 +26,7 @@ def packed(project: Project, *words: str, environ: dict[str, str] | None = None)
         env={**project.environ, **(environ or {})},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -142,6 +142,6 @@ def test_messages_go_to_standard_error_also_when_it_builds_first(small: Project,
     assert small.run("_clean", "--everything").code == 0
     assert small.run("_pack_image", "--no-build", "c").code == 29
     with open(tmp_path / "archive", "wb") as file:
-        result = small.start("_pack_image", "c", stdout=file.fileno()).finish(60)
+        result = small.start("_pack_image", "c", stdout=file.fileno()).finish()
     assert "built in" in result.err
     assert tarfile.is_tarfile(tmp_path / "archive")

@@ -56,7 +56,7 @@ def test_a_volume_is_made_on_first_use_and_kept_and_shared_by_all_containers(sma
     # A host container has no place of that name; below its /tmp anything can be mounted.
     seen = "  see: !Command\n    container: host\n    run: cat /tmp/d/file\n    volumes: {/tmp/d: !Persistent data}\n"
     small.write(written + seen, BOTH)
-    result = small.run("write", seconds=60)
+    result = small.run("write")
     assert (result.code, result.out) == (0, "0:0:755\n"), result.err
     assert small.run("see").out == "kept\n"
     assert small.run("write").out == "0:0:755\n"
@@ -67,7 +67,7 @@ def test_a_volume_gets_the_owner_that_is_written_when_it_is_made(small: Project)
     need(has_ranges(), "the caller has one id only")
     owned = "volumes: {/data: !Persistent {name: data, owner-uid: 70, owner-gid: 71}}"
     small.write(text("use", "stat -c %u:%g /data; touch /data/mine", owned, "user-id: 70"), BOTH)
-    result = small.run("use", seconds=60)
+    result = small.run("use")
     assert (result.code, result.out) == (0, "70:71\n"), result.err
 
 
@@ -75,7 +75,7 @@ def test_an_owner_that_the_run_does_not_have_is_named_with_the_remedy(small: Pro
     need(can_nest(), "unshare")
     owned = "volumes: {/data: !Persistent {name: data, owner-uid: 70}}"
     small.write(text("use", "stat -c %u:%g /data", owned), BOTH)
-    result = small.run("use", seconds=60, under=SINGLE)
+    result = small.run("use", under=SINGLE)
     assert result.code == 124
     assert "volume data: `owner-uid` is 70, and this run has no id 70, only 0 (" in result.err
     assert "[ids-missing]" in result.err
@@ -84,7 +84,7 @@ def test_an_owner_that_the_run_does_not_have_is_named_with_the_remedy(small: Pro
 
 def test_with_one_id_a_volume_of_the_default_owner_works(small: Project) -> None:
     small.write(FILL + USE, BOTH)
-    result = small.run("use", seconds=60, under=SINGLE)
+    result = small.run("use", under=SINGLE)
     assert (result.code, result.out) == (0, "filling\ncontent\n"), result.err
     assert made(small, "data").stat().st_uid == os.getuid()
 
@@ -92,9 +92,9 @@ def test_with_one_id_a_volume_of_the_default_owner_works(small: Project) -> None
 def test_many_vaggas_that_make_one_volume_at_once_all_find_the_same(small: Project) -> None:
     more = text("add", "echo x >> /data/file", "volumes: {/data: !Persistent data}")
     small.write(more, BOTH)
-    assert small.run("_build", "c", seconds=60).code == 0
+    assert small.run("_build", "c").code == 0
     for running in [small.start("add") for _ in range(6)]:
-        result = running.finish(60)
+        result = running.finish()
         assert result.code == 0, result.err
     assert (made(small, "data") / "file").read_text() == "x\n" * 6
     assert volumes(small) == ["data"]
@@ -105,7 +105,7 @@ def test_many_vaggas_that_make_one_volume_at_once_all_find_the_same(small: Proje
 
 def test_the_init_command_runs_once_before_what_needs_the_volume(small: Project) -> None:
     small.write(FILL + USE + text("other", "echo fine"), BOTH)
-    assert small.run("other", seconds=60).out == "fine\n"
+    assert small.run("other").out == "fine\n"
     assert not small.has("runs")
     assert small.run("use").out == "filling\ncontent\n"
     assert small.run("use").out == "content\n"
@@ -115,7 +115,7 @@ def test_the_init_command_runs_once_before_what_needs_the_volume(small: Project)
 
 def test_a_command_that_does_not_name_the_init_command_has_the_volume_filled_too(small: Project) -> None:
     small.write(FILL + text("see", "cat /data/made", "volumes: {/data: !Persistent data}"), BOTH)
-    assert small.run("see", seconds=60).out == "filling\ncontent\n"
+    assert small.run("see").out == "filling\ncontent\n"
 
 
 def test_the_init_command_runs_before_the_children_of_a_supervise(small: Project) -> None:
@@ -123,7 +123,7 @@ def test_the_init_command_runs_before_the_children_of_a_supervise(small: Project
     children = child.replace("NAME", "a") + child.replace("NAME", "b")
     both = f"  both: !Supervise\n    mode: wait-all-successful\n    children:\n{children}"
     small.write(FILL + both, BOTH)
-    result = small.run("both", seconds=60)
+    result = small.run("both")
     assert result.code == 0, result.err
     assert result.out.splitlines()[0] == "filling"
     assert result.out.count("content") == 2
@@ -134,25 +134,25 @@ def test_a_volume_of_the_container_is_filled_by_a_command_in_that_container(smal
     c = container("c", ROOT, "!EnsureDir /data", volumes="{/data: !Persistent {name: data, init-command: fill}}")
     plain = text("fill", "echo content > /data/made") + text("use", "cat /data/made")
     small.write(plain, containers(c))
-    result = small.run("use", seconds=60)
+    result = small.run("use")
     assert (result.code, result.out) == (0, "content\n"), result.err
 
 
 def test_a_program_of_run_is_told_which_command_fills_the_volume(small: Project) -> None:
     c = container("c", ROOT, "!EnsureDir /data", volumes="{/data: !Persistent {name: data, init-command: fill}}")
     small.write(text("fill", "echo content > /data/made"), containers(c))
-    result = small.run("_run", "c", "true", seconds=60)
+    result = small.run("_run", "c", "true")
     assert result.code == 121
     assert result.err.endswith(
         "vagga: volume data is empty: its init-command 'fill' has not run (run vagga fill first) [volume-empty]\n"
     )
-    assert small.run("fill", seconds=60).code == 0
+    assert small.run("fill").code == 0
     assert small.run("_run", "c", "cat", "/data/made").out == "content\n"
 
 
 def test_without_prerequisites_an_empty_volume_is_an_error_but_the_init_command_fills_it(small: Project) -> None:
     small.write(FILL + USE, BOTH)
-    result = small.run("--no-prerequisites", "use", seconds=60)
+    result = small.run("--no-prerequisites", "use")
     assert result.code == 121 and "[volume-empty]" in result.err
     assert small.run("--no-prerequisites", "fill").code == 0
     assert small.run("--no-prerequisites", "use").out == "content\n"
@@ -160,7 +160,7 @@ def test_without_prerequisites_an_empty_volume_is_an_error_but_the_init_command_
 
 def test_run_by_hand_the_init_command_fills_the_volume_and_later_is_an_ordinary_command(small: Project) -> None:
     small.write(FILL + USE, BOTH)
-    assert small.run("fill", seconds=60).out == "filling\n"
+    assert small.run("fill").out == "filling\n"
     (made(small, "data") / "mine").write_text("kept")
     assert small.run("fill").out == "filling\n"
     assert (made(small, "data") / "mine").read_text() == "kept"
@@ -170,7 +170,7 @@ def test_run_by_hand_the_init_command_fills_the_volume_and_later_is_an_ordinary_
 def test_when_the_init_command_fails_nothing_is_kept_and_it_begins_anew(small: Project) -> None:
     failing = text("fill", "ls /data | wc -l; touch /data/half; test -e /work/good && echo content > /data/made", DATA)
     small.write(failing + USE, BOTH)
-    result = small.run("use", seconds=60)
+    result = small.run("use")
     assert (result.code, result.out.split()) == (1, ["0"]), result.err
     assert "data" not in volumes(small)
     (small.directory / "good").touch()
@@ -186,7 +186,7 @@ def test_killed_in_the_middle_the_volume_is_begun_anew(small: Project) -> None:
     )
     small.write(slow + USE, BOTH)
     running = small.start("use")
-    wait_until(lambda: small.has("begun"), "the init-command", 60)
+    wait_until(lambda: small.has("begun"), "the init-command")
     below = descendants(running.pid)
     running.signal(signal.SIGKILL)
     running.finish()
@@ -202,7 +202,7 @@ def test_an_init_command_that_is_interrupted_has_not_filled_the_volume_however_i
     patient = "trap 'exit 0' INT; touch /data/half /work/begun; while true; do sleep 0.05; done"
     small.write(text("fill", patient, DATA) + USE, BOTH)
     running = small.start("use")
-    wait_until(lambda: small.has("begun"), "the init-command", 60)
+    wait_until(lambda: small.has("begun"), "the init-command")
     running.signal(signal.SIGINT)
     result = running.finish()
     assert (result.code, result.out) == (130, "")
@@ -222,7 +222,7 @@ def test_what_several_commands_fill_is_filled_in_the_order_in_which_it_is_needed
         + text("use", "cat /more/made", "volumes: {/more: !Persistent more}"),
         BOTH,
     )
-    assert small.run("use", seconds=60).out == "base\nmore\n"
+    assert small.run("use").out == "base\nmore\n"
     assert volumes(small) == ["base", "more"]
 
 
@@ -233,7 +233,7 @@ def test_commands_that_need_each_others_volumes_are_told(small: Project) -> None
         "  /more: !Persistent {name: b, init-command: two}",
     )
     small.write(text("one", "true", *volumes_) + text("two", "true", *volumes_), BOTH)
-    result = small.run("one", seconds=60)
+    result = small.run("one")
     assert result.code == 121 and "[volume-empty]" in result.err
 
 
@@ -245,7 +245,7 @@ def slow(small: Project) -> Project:
     """Return a project whose volume is filled when the file `good` is made."""
     waits = "echo run >> /work/runs; while ! test -e /work/good; do sleep 0.05; done; echo content > /data/made"
     small.write(text("fill", waits, DATA) + USE, BOTH)
-    assert small.run("_build", "c", seconds=60).code == 0
+    assert small.run("_build", "c").code == 0
     return small
 
 
@@ -295,7 +295,7 @@ def test_the_volume_can_be_used_by_others_while_the_one_that_filled_it_goes_on(s
     stays = text("stay", "touch /work/stays; sleep 1000", DATA)
     small.write(FILL + USE + stays, BOTH)
     running = small.start("stay")
-    wait_until(lambda: small.has("stays"), "the command after the init-command", 60)
+    wait_until(lambda: small.has("stays"), "the command after the init-command")
     assert small.run("use").out == "content\n"
     running.signal(signal.SIGTERM)
     running.finish()
@@ -303,7 +303,7 @@ def test_the_volume_can_be_used_by_others_while_the_one_that_filled_it_goes_on(s
 
 def test_containers_only_neither_makes_nor_asks_for_volumes(small: Project) -> None:
     small.write(FILL + USE, BOTH)
-    result = small.run("--containers-only", "use", seconds=60)
+    result = small.run("--containers-only", "use")
     assert (result.code, result.out) == (0, ""), result.err
     assert volumes(small) == []
 
@@ -314,5 +314,5 @@ def test_a_host_container_fills_and_uses_a_volume(project: Project) -> None:
     commands = command("fill", "echo content > /tmp/d/made", **data) + command("use", "cat /tmp/d/made", **data)
     children = supervise("both", {"a": {"run": "cat /tmp/d/made", "volumes": "@"}})
     project.write((commands + children).replace('"@"', volume))
-    assert project.run("both", seconds=60).out.endswith("content\n")
+    assert project.run("both").out.endswith("content\n")
     assert project.run("use").out == "content\n"

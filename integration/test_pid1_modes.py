@@ -9,7 +9,8 @@ import pytest
 
 from integration.runs import Project, alive, command, descendants, has_ranges, need, supervise, wait_until
 
-LATE = "(sleep 0.3; echo late) & echo early; exit 3"
+LATE = "(while kill -0 $$; do sleep 0.02; done 2>/dev/null; sleep 0.5; echo late) & echo early; exit 3"
+"""What it leaves speaks half a second after its end: long after all that ends with it is gone."""
 
 
 @pytest.mark.parametrize(
@@ -81,10 +82,23 @@ def test_an_external_user_owns_what_a_program_makes(project: Project) -> None:
     assert (project.directory / "made").stat().st_uid == os.getuid()
 
 
+WAITS = "until test -e go; do sleep 0.01; done; "
+
+
+def told(project: Project, *texts: str) -> tuple[str, str]:
+    """Run `c` until it has said these texts, let it end, and return its output and errors."""
+    errors = project.directory.parent / "errors"
+    with errors.open("wb") as file:
+        running = project.start("c", stderr=file.fileno())
+    wait_until(lambda: all(f"{text}\n" in errors.read_text() for text in texts), "the banners")
+    (project.directory / "go").touch()
+    return running.finish().out, errors.read_text()
+
+
 def test_a_banner_is_shown_after_the_start_and_stdout_is_not_touched(project: Project) -> None:
-    project.write(command("c", "sleep 0.2; echo out", banner="Open http://localhost:8000\nand smile"))
-    result = project.run("c")
-    assert (result.out, result.err) == ("out\n", "Open http://localhost:8000\nand smile\n")
+    banner = "Open http://localhost:8000\nand smile"
+    project.write(command("c", WAITS + "echo out", banner=banner))
+    assert told(project, banner) == ("out\n", f"{banner}\n")
 
 
 def test_a_banner_of_a_run_that_is_over_before_its_delay_is_not_shown(project: Project) -> None:
@@ -94,10 +108,11 @@ def test_a_banner_of_a_run_that_is_over_before_its_delay_is_not_shown(project: P
 
 
 def test_children_have_banners_of_their_own(project: Project) -> None:
-    children = {name: {"run": "sleep 0.2", "banner": f"{name} is there"} for name in ("a", "b")}
+    children = {name: {"run": WAITS, "banner": f"{name} is there"} for name in ("a", "b")}
     project.write(supervise("c", children, mode="wait-all-successful", banner="both"))
-    told = project.run("c").err
-    assert {"a is there", "b is there", "both"} <= set(told.splitlines())
+    assert {"a is there", "b is there", "both"} <= set(
+        told(project, "a is there", "b is there", "both")[1].splitlines()
+    )
 
 
 def test_a_command_that_wants_more_watches_than_there_are_says_how_to_get_them(project: Project) -> None:

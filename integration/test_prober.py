@@ -11,14 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from integration.companions import Companion, companion
-from integration.runs import can_nest, need, wait_until
+from integration.runs import PATIENCE, can_nest, free_port, need, wait_until
 from vaggapy.config import rules
 from vaggapy.config.rules import Check
 from vaggapy.record import pack
@@ -39,7 +39,7 @@ def prober(tmp_path: Path) -> Iterator[Companion]:
 def ask(prober: Companion, check: Check, timeout: float = 5.0) -> Answer:
     """Return what one check found."""
     prober.send("probe", "web", 1, pack(check), timeout)
-    answer = prober.receive(timeout + 5)
+    answer = prober.receive(timeout + PATIENCE)
     assert answer is not None
     id_, number, passed, detail, value = answer
     assert (id_, number) == ("web", 1)
@@ -74,6 +74,8 @@ class Pages(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     """Keeps quiet about clients that hang up."""
 
+    request_queue_size = 128  # all that may come while this process gets no processor
+
     def handle_error(self, *_: object) -> None:
         """Say nothing."""
 
@@ -87,7 +89,7 @@ def serving(host: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> I
     """Serve `Pages` and give the port."""
     over = threading.Event()
     kind = type("Own", (Pages,), {"over": over})
-    server = (Server6 if ":" in host else Server)((host, 0), kind)
+    server = (Server6 if ":" in host else Server)((host, free_port()), kind)
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -112,16 +114,18 @@ def listening(host: str = "127.0.0.1") -> Iterator[tuple[socket.socket, int]]:
     """Listen, and accept nothing."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as server:
-        server.bind((host, 0))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port = free_port()
+        server.bind((host, port))
         server.listen(8)
-        yield server, server.getsockname()[1]
+        yield server, port
 
 
 @contextmanager
 def saying(*parts: bytes, pause: float = 0.0) -> Iterator[int]:
     """Say something to whoever connects, part for part, and give the port."""
     with listening() as (server, port):
-        server.settimeout(10)
+        server.settimeout(PATIENCE)
 
         def answer() -> None:
             with suppress(OSError), server.accept()[0] as end:
@@ -134,12 +138,6 @@ def saying(*parts: bytes, pause: float = 0.0) -> Iterator[int]:
         thread.start()
         yield port
         thread.join()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with listening() as (_, port):
-        return port
 
 
 def has_ipv6() -> bool:
@@ -213,17 +211,14 @@ def test_what_is_not_host_and_port_does_not_pass(prober: Companion, target: str)
 def test_a_full_queue_of_connections_is_no_answer_within_a_second(prober: Companion) -> None:
     with listening() as (server, port):
         server.listen(0)
-        fillers = []
-        for _ in range(4):
-            filler = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            filler.connect_ex(("127.0.0.1", port))
-            fillers.append(filler)
-        began = time.monotonic()
-        passed, detail, _ = ask(prober, Check(TCP, f"127.0.0.1:{port}"), 5.0)
-        assert (passed, detail) == (False, "no answer")
-        assert 0.9 < time.monotonic() - began < 4
-        for filler in fillers:
-            filler.close()
+        with ExitStack() as fillers:
+            for _ in range(4):
+                filler = fillers.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+                filler.connect_ex(("127.0.0.1", port))
+            began = time.monotonic()
+            passed, detail, _ = ask(prober, Check(TCP, f"127.0.0.1:{port}"), 40.0)
+            assert (passed, detail) == (False, "no answer")
+            assert 0.9 < time.monotonic() - began < 40
 
 
 def test_a_port_that_clients_get_is_never_found_by_connecting_with_oneself(prober: Companion) -> None:
@@ -263,22 +258,36 @@ def test_h16_a_port_that_nobody_listens_on_does_not_pass(prober: Companion) -> N
 def test_h16_a_slow_server_is_given_up_and_holds_up_no_other_check(prober: Companion, pages: int) -> None:
     ask(prober, Check(HTTP, f"http://127.0.0.1:{pages}/200"))  # so that httpx is loaded
     began = time.monotonic()
-    prober.send("probe", "slow", 1, pack(Check(HTTP, f"http://127.0.0.1:{pages}/slow")), 0.5)
+    prober.send("probe", "slow", 1, pack(Check(HTTP, f"http://127.0.0.1:{pages}/slow")), 3.0)
     assert ask(prober, Check(HTTP, f"http://127.0.0.1:{pages}/200"))[0]  # the answer of this one is the first to come
-    assert prober.receive() == ("slow", 1, False, "no answer within 0.5 s", "")
-    assert 0.45 < time.monotonic() - began < 4
+    assert prober.receive() == ("slow", 1, False, "no answer within 3 s", "")
+    assert time.monotonic() - began > 2.9
 
 
 def test_h16_no_request_takes_longer_than_five_seconds(prober: Companion, pages: int) -> None:
     began = time.monotonic()
     assert ask(prober, Check(HTTP, f"http://127.0.0.1:{pages}/slow"), 60.0)[1] == "no answer within 5 s"
-    assert 4.9 < time.monotonic() - began < 20
+    assert 4.9 < time.monotonic() - began < 60
 
 
 def test_an_answer_that_trickles_is_given_up(prober: Companion) -> None:
-    with saying(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 20, pause=0.05) as port:
+    with saying(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 600, pause=0.05) as port:
         passed, detail, _ = ask(prober, Check(HTTP, f"http://127.0.0.1:{port}/"), 0.6)
         assert (passed, detail) == (False, "no answer within 0.6 s")
+
+
+def test_requests_that_are_given_up_leave_no_connection(prober: Companion, pages: int) -> None:
+    ask(prober, Check(HTTP, f"http://127.0.0.1:{pages}/200"))
+    before = open_in(prober)
+    for number in range(100):
+        check = Check(HTTP, f"http://127.0.0.1:{pages}/slow")
+        prober.send("probe", f"p{number}", number, pack(check), 4.0 + 0.005 * number)  # by then all are connected
+    assert {answer and answer[2] for answer in (prober.receive() for _ in range(100))} == {False}
+    wait_until(lambda: open_in(prober) <= before, "all are closed")
+
+
+def open_in(prober: Companion) -> int:
+    return len(os.listdir(f"/proc/{prober.process.pid}/fd"))
 
 
 @pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"HTTP/1.1 2000 OK\r\n\r\n", b"\0" * 200_000])
@@ -372,7 +381,7 @@ def test_a_file_that_takes_long_to_read_is_read_once_and_not_anew_at_each_look(
     check = Check(rules.FILE_CONTAINS, "long.yaml", key="$.key1499[8]", format="yaml")
     first = ask(prober, check, 0.01)
     assert first == (False, "no answer within 0.01 s", ""), "else this file is too short"
-    wait_until(lambda: ask(prober, check, 0.01) == (True, "", "9"), "the look that was begun is over", 20)
+    wait_until(lambda: ask(prober, check, 0.01) == (True, "", "9"), "the look that was begun is over")
 
 
 def test_neither_a_pipe_nor_a_huge_file_nor_a_directory_is_read(prober: Companion, tmp_path: Path) -> None:
@@ -423,11 +432,17 @@ def test_d8_not_running_finds_others_but_neither_the_supervisor_nor_the_prober_i
 
 
 def test_d8_whoever_is_named_never_counts(tmp_path: Path) -> None:
-    own_line = Path("/proc/self/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
-    for own, passes in (((os.getpid(),), True), ((), True)):  # this process is the prober's parent
-        with companion("prober", str(tmp_path), own) as prober:
-            assert ask(prober, Check(rules.NOT_RUNNING, f"^{escaped(own_line)}$"))[0] is passes
-            assert ask(prober, Check(rules.NOT_RUNNING, "adopt.int.sys.argv.1"))[0]
+    """Nor does the prober itself, whose own command line has its mark."""
+    mark, own_mark = (f"vagga-d8-{name}-{os.getpid()}" for name in ("named", "own"))
+    words = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", mark]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdin
+        other.stdout.read(1)
+        for own, passes in (((other.pid,), True), ((), False)):
+            with companion("prober", str(tmp_path), own, mark=own_mark) as prober:
+                assert ask(prober, Check(rules.NOT_RUNNING, f" {escaped(mark)}$"))[0] is passes
+                assert ask(prober, Check(rules.NOT_RUNNING, f" {escaped(own_mark)}$"))[0]
+        other.stdin.close()
 
 
 def test_d8_forks_of_the_supervisor_that_run_no_other_program_do_not_count(tmp_path: Path) -> None:
@@ -450,7 +465,7 @@ ours.send(("probe", "x", 1, ["Check", "not-running", sys.argv[2], (), 200, "", "
 print(ours.receive()[0])
 """
     words = [sys.executable, "-c", script, str(tmp_path), f"vagga-forks-{os.getpid()}"]
-    ran = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert ran.stdout == "('x', 1, True, '', '')\n"
 
 
@@ -471,7 +486,7 @@ def test_a_hundred_checks_that_wait_take_no_longer_than_one(prober: Companion, p
     for number in range(100):
         prober.send("probe", f"p{number}", number, pack(Check(HTTP, f"http://127.0.0.1:{pages}/slow")), 1.5)
     assert {prober.receive()[0] for _ in range(100)} == {f"p{number}" for number in range(100)}  # type: ignore[index]
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 100  # one after the other they take 150 s
 
 
 def test_a_hundred_checks_that_come_first_load_httpx_once_and_all_pass(prober: Companion, pages: int) -> None:
@@ -490,14 +505,15 @@ def test_a_hundred_checks_that_come_first_load_httpx_once_and_all_pass(prober: C
 def test_an_abandoned_check_has_no_answer_and_a_newer_one_takes_the_place_of_an_older(
     prober: Companion, pages: int
 ) -> None:
+    ask(prober, Check(HTTP, f"http://127.0.0.1:{pages}/200"))  # so that httpx is loaded
     slow, quick = (pack(Check(HTTP, f"http://127.0.0.1:{pages}/{page}")) for page in ("slow", "200"))
-    prober.send("probe", "a", 1, slow, 0.6)
+    prober.send("probe", "a", 1, slow, 2.0)
     prober.send("abandon", "a")
     prober.send("abandon", "unknown")
-    prober.send("probe", "b", 1, slow, 0.6)
+    prober.send("probe", "b", 1, slow, 2.0)
     prober.send("probe", "b", 2, quick, 5.0)
     assert prober.receive() == ("b", 2, True, "", "")
-    assert prober.is_quiet(1.0)
+    assert prober.is_quiet(2.5)
 
 
 def test_what_is_not_for_the_prober_is_answered_and_does_not_pass(prober: Companion) -> None:
@@ -506,8 +522,9 @@ def test_what_is_not_for_the_prober_is_answered_and_does_not_pass(prober: Compan
 
 
 def test_it_ends_at_once_when_the_supervisor_is_gone_whatever_it_waits_for(prober: Companion, pages: int) -> None:
-    prober.send("probe", "a", 1, pack(Check(HTTP, f"http://127.0.0.1:{pages}/slow")), 60.0)
-    prober.send("probe", "b", 1, pack(Check(TCP, "no-such-host.invalid:80")), 60.0)
+    ask(prober, Check(HTTP, f"http://127.0.0.1:{pages}/200"))
+    prober.send("probe", "a", 1, pack(Check(HTTP, f"http://127.0.0.1:{pages}/slow")), 600.0)
+    prober.send("probe", "b", 1, pack(Check(TCP, "no-such-host.invalid:80")), 600.0)
     assert "httpx" in prober.finish()
 
 

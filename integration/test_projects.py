@@ -30,7 +30,7 @@ def given(project: Project, request: pytest.FixtureRequest) -> Iterator[Project]
 
 def said(project: Project, *words: str) -> str:
     """Return what a command prints, which must succeed."""
-    result = project.run(*words, seconds=60)
+    result = project.run(*words)
     assert result.code == 0, result
     return result.out
 

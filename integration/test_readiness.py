@@ -143,7 +143,7 @@ def test_s13_readiness_of_an_earlier_run_is_not_taken_for_the_next(project: Proj
     web = {
         "run": run,
         "restart": {"limit": 1, "min-wait": "10ms"},
-        "ready": {"fd": 5, "timeout": "500ms", "on-fail": "shutdown"},
+        "ready": {"fd": 5, "timeout": "3s", "on-fail": "shutdown"},  # more than the first run takes
     }
     project.write(supervise("up", {"web": web}))
     result = project.run("up")

@@ -10,8 +10,9 @@ import subprocess
 
 import pytest
 
-from integration.runs import Project, command, descendants, processes, supervise, wait_until
+from integration.runs import PATIENCE, Project, command, descendants, free_port, processes, supervise, wait_until
 
+STAY = "exec sleep 60"
 PREFIX = pytest.mark.parametrize("words", [[], ["--prefix"]], ids=["plain", "prefix"])
 OPEN = """
 import os
@@ -39,7 +40,7 @@ def test_S12_100_orphans_that_end_leave_no_zombie(project: Project) -> None:
         table = processes()
         return [pid for pid in descendants(run.pid) if pid in table and table[pid][1] == "Z"]
 
-    wait_until(lambda: not zombies() and len(descendants(run.pid)) == 3, "only the command is left", 3)
+    wait_until(lambda: not zombies() and len(descendants(run.pid)) == 3, "only the command is left")
     run.signal(signal.SIGTERM)
     assert run.finish().code == 143
 
@@ -61,7 +62,7 @@ def test_S6_an_end_is_seen_at_once_although_a_grandchild_keeps_the_output_open(
         result = project.run(*words, name)
         assert result.code == 7
         assert result.out.endswith("last words\n")
-        assert result.seconds < 5
+        assert result.seconds < 40
 
 
 @PREFIX
@@ -84,21 +85,13 @@ def test_S8_a_child_that_closes_its_output_has_not_ended(project: Project, words
 def test_S10_children_inherit_three_descriptors_and_no_more(project: Project, words: list[str]) -> None:
     """Neither what vagga was given, nor what it has itself."""
     child = {"run": ["/usr/bin/python3", "-c", OPEN], "environ": {"TO": "fds"}}
-    project.write(command("c", child["run"], environ=child["environ"]) + supervise("up", {"a": child, "b": "sleep 9"}))
+    project.write(command("c", child["run"], environ=child["environ"]) + supervise("up", {"a": child, "b": STAY}))
     read, write = os.pipe()
     result = project.run("--status-fd", str(write), *words, pass_fds=[read, write])
     os.close(write)
     os.close(read)
     assert result.code == 0, result.err
     assert project.read("fds") == "[0, 1, 2]"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.mark.parametrize("words", [["c"], ["up"], ["--prefix", "up"]], ids=" ".join)
@@ -111,13 +104,13 @@ def test_S10_a_passed_socket_is_descriptor_3_and_accepts(project: Project, words
     project.write(command("c", server, **keys) + supervise("up", children))
     run = project.start(*words)
     wait_until(lambda: project.read("a.fds") and (words == ["c"] or project.read("b.fds")), "all run")
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         assert client.recv(100) == b"hello"
     assert run.finish().code == 0
     assert project.read("a.fds") == "[0, 1, 2, 3]"
     assert project.read("b.fds") in ("", "[0, 1, 2]")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=10)
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
 CLOSED = [("<&-", "0"), (">&-", "1"), ("2>&-", "2"), ("<&- >&-", "0 and 1"), ("<&- >&- 2>&-", "all")]
@@ -175,7 +168,7 @@ def test_X15_a_single_command_whose_reader_has_enough(project: Project) -> None:
     """supervision 4.4."""
     project.write(command("c", "exec yes"))
     run = project.start("c")
-    head = subprocess.run(["head", "-n1"], stdin=run.process.stdout, capture_output=True, check=True, timeout=10)
+    head = subprocess.run(["head", "-n1"], stdin=run.process.stdout, capture_output=True, check=True, timeout=PATIENCE)
     assert head.stdout == b"y\n"
     assert run.process.stdout is not None
     run.process.stdout.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import Project, Result, need, wait_until
+from integration.runs import Project, Result, free_port, need, wait_until
 from tests.build.registries import Made, archive, digest, image, write_layout
 from vaggapy.build.image_cache import Image, blob_path
 from vaggapy.build.image_fetch import fetch_image
@@ -70,9 +70,7 @@ def answers(port: int) -> bool:
 def running(tmp_path: Path, more: str = "") -> Iterator[Registry]:
     """Run a registry within the block; `more` is added to its settings of http, and may close them."""
     need(bool(shutil.which("docker-registry") and shutil.which("skopeo")), "docker-registry or skopeo is not installed")
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
+    port = free_port()
     storage = tmp_path / "registry"
     storage.mkdir(exist_ok=True)
     config = tmp_path / "registry.yml"
@@ -264,7 +262,7 @@ def run(project: Project, reference: str, *more: str, **keys: bool) -> Result:
         f"containers:\n  c:\n    setup:\n    - !Image {step}\n"
         "commands:\n  show: !Command\n    container: c\n    run: echo $GREETING; cd /etc; echo *; ls old\n"
     )
-    return project.run(*(more or ("show",)), seconds=60)
+    return project.run(*(more or ("show",)))
 
 
 SHOWN = "hello\nhosts kept old resolv.conf\ntwo\n"

@@ -18,8 +18,18 @@ from pathlib import Path
 import pytest
 
 from integration.builds import container, containers, remove, small_root
-from integration.records import LATE, begin, causes, count, run, starts, time_of, times, told, wait_for
-from integration.runs import HOST, INTERNAL_SIGNALS, Project, alive, descendants, supervise, wait_until
+from integration.records import EARLY, LATE, begin, causes, count, run, starts, time_of, times, told, wait_for
+from integration.runs import (
+    HOST,
+    INTERNAL_SIGNALS,
+    PATIENCE,
+    Project,
+    alive,
+    descendants,
+    free_port,
+    supervise,
+    wait_until,
+)
 
 KEEP = "keep-going"
 MODES = ["stop-on-failure", "wait-all-successful", KEEP]
@@ -47,7 +57,7 @@ def assert_formula(project: Project, name: str, least: float, most: float) -> li
     gaps = [later - earlier for earlier, later in zip(ended, begun[1:], strict=False)]
     assert len(gaps) == len(waits)
     for gap, wait in zip(gaps, waits, strict=True):
-        assert wait - 0.005 <= gap <= wait + LATE, (gaps, waits)
+        assert wait - EARLY <= gap <= wait + LATE, (gaps, waits)
     return waits
 
 
@@ -66,7 +76,7 @@ def test_R1_R2_the_waits_of_a_child_that_crashes_at_once(project: Project) -> No
     assert project.read("runs").count("\n") == 7
     assert [record["left"] for record in told(project, "restart", "a")] == [5, 4, 3, 2, 1, 0]
     assert causes(project, "a") == [(7, "restarts")] * 6 + [(7, "first")]
-    assert "vagga: a restarts in 1.00 s (none left)" in result.err
+    assert f"vagga: a restarts in {waits[-1]:.2f} s (none left)" in result.err
 
 
 def test_R3_a_long_run_makes_the_next_wait_short_again(project: Project) -> None:
@@ -75,8 +85,11 @@ def test_R3_a_long_run_makes_the_next_wait_short_again(project: Project) -> None
     project.write(supervise("up", {"a": {"run": body, "restart": restart(4, "100ms", "400ms")}}))
     assert run(project, "up").code == 1
     waits = assert_formula(project, "a", 0.1, 0.4)
+    took = [float(str(record["seconds"])) for record in told(project, "exit", "a")]
+    if max(took[:3]) < 0.03:  # on a machine that is not busy
+        assert waits[2] > 0.3
+    assert took[3] > 2 * 0.4
     assert waits[3] == 0.1
-    assert waits[2] > 0.3
 
 
 def test_R4_a_stop_of_vagga_alone_is_no_suspension_and_leads_to_no_burst(project: Project) -> None:
@@ -193,19 +206,21 @@ def test_R9_a_stop_at_any_moment_of_quick_restarts_leaves_nobody(project: Projec
     """supervision 7.7: between the end of the wait and the start, too. The census counts."""
     moments = random.Random(f"{number}")
     loop = {"run": COUNT + "setsid sleep 61 & exit 1", "restart": restart(least="1ms", most="3ms")}
-    project.write(supervise("up", {"a": loop, "b": loop, "c": loop}, mode=KEEP))
+    project.write(supervise("up", {"a": loop, "b": loop, "c": loop}, mode=KEEP, kill_unresponsive_after=60))
     for _ in range(MOMENTS):
         (project.directory / "runs").unlink(missing_ok=True)
         process = begin(project, "up")
         wait_until(lambda: project.read("runs").count("\n") > 3, "some runs")
         time.sleep(moments.uniform(0, 0.02))
         process.signal(number)
-        result = process.finish(10)
+        result = process.finish()
         assert result.code == (143 if number == signal.SIGTERM else -9)
         assert "Traceback" not in result.err
         if number == signal.SIGTERM:
-            stopped = time_of(project, "signal")
-            assert all(at <= stopped + 0.5 for at in times(project, "start"))
+            events = [(record["event"], record.get("name")) for record in told(project)]
+            later = events[events.index(("signal", None)) :]
+            assert all(later.count(("start", name)) <= 1 for name in "abc"), "one that was on its way"
+            assert "restart" not in dict(later)
             ends = {(record["name"], record["incarnation"]) for record in told(project, "exit")}
             assert {(record["name"], record["incarnation"]) for record in told(project, "start")} <= ends
             assert not told(project, "still-alive")
@@ -248,8 +263,8 @@ def test_R12_a_coprocess_with_one_restart_comes_back_once(project: Project) -> N
     assert process.finish().code == 130
     assert starts(project).count("co") == 2
     first, second = times(project, "exit", "co", signal="SIGKILL")
-    assert times(project, "start", "co")[1] - first < LATE
     assert second > first
+    assert [record["wait"] for record in told(project, "restart", "co")] == [0]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -258,13 +273,14 @@ def test_X14_a_coprocess_lives_until_the_last_of_the_others_is_gone(project: Pro
     co = {"run": "trap 'echo co ends >> log; exit 0' TERM; echo co >> log; while :; do sleep 0.01; done"}
     main = "trap 'sleep 0.3; echo main ends >> log; exit 5' TERM; echo main >> log; while :; do sleep 0.01; done"
     children = {"a": main, "co": {**co, "role": "coprocess"}, "z": main}
-    project.write(supervise("up", children, mode=mode, kill_unresponsive_after=10))
+    project.write(supervise("up", children, mode=mode, kill_unresponsive_after=60))
     process = begin(project, "up")
     wait_until(lambda: project.read("log").count("\n") == 3, "all")
     process.signal(signal.SIGTERM)
     assert process.finish().code == 143
     pids = {str(record["name"]): int(str(record["pid"])) for record in told(project, "start")}
-    assert min(pids, key=pids.__getitem__) == "co"
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())  # after which they begin anew
+    assert all((pid - pids["co"]) % most < most // 2 for pid in pids.values()), pids
     assert project.read("log").splitlines()[-3:] == ["main ends", "main ends", "co ends"]
     assert time_of(project, "exit", "co") >= max(times(project, "exit", "a") + times(project, "exit", "z"))
 
@@ -280,8 +296,8 @@ def test_X2_main_children_and_coprocesses_have_their_time_one_after_the_other(pr
     assert process.finish().code == 130
     asked = time_of(project, "signal")
     main, co = time_of(project, "exit", "main"), time_of(project, "exit", "co")
-    assert 1 <= main - asked <= 1 + LATE
-    assert 1 <= co - main <= 1 + LATE
+    assert 1 - EARLY <= main - asked <= 1 + LATE
+    assert 1 - EARLY <= co - main <= 1 + LATE
     assert [record["names"] for record in told(project, "still-alive")] == [["main"], ["co"]]
 
 
@@ -303,10 +319,10 @@ def test_R14_a_later_run_sees_the_image_that_the_first_one_saw(project: Project)
     try:
         write("old")
         process = begin(project, "up")
-        wait_until(lambda: told(project, "exit", "a"), "the first run", 60)
+        wait_until(lambda: told(project, "exit", "a"), "the first run")
         process.signal(signal.SIGSTOP)  # so that the wait is over when all is done
         write("new")
-        assert project.run("see", seconds=60).out.strip() == "new"
+        assert project.run("see").out.strip() == "new"
         process.signal(signal.SIGCONT)
         wait_for(project, 2, "exit", "a")
         process.signal(signal.SIGTERM)
@@ -318,16 +334,14 @@ def test_R14_a_later_run_sees_the_image_that_the_first_one_saw(project: Project)
 
 def test_R15_a_client_that_comes_while_nobody_runs_is_served_by_the_next_run(project: Project) -> None:
     """supervision 7.8: it is not refused."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     serve = "import socket; s=socket.socket(fileno=3); c,_=s.accept(); c.sendall(b'second run'); c.close()"
     body = f'echo x >> runs; test $(wc -l < runs) = 1 && exit 1; exec python3 -c "{serve}"'
-    web = {"run": body, "pass-tcp-socket": f"127.0.0.1:{port}", "restart": restart(1, "1s", "1s")}
+    web = {"run": body, "pass-tcp-socket": f"127.0.0.1:{port}", "restart": restart(1, "3s", "3s")}
     project.write(supervise("up", {"web": web}))
     process = begin(project, "up")
     wait_for(project, 1, "restart", "web")
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         assert len(told(project, "start", "web")) == 1
         assert client.recv(100) == b"second run"
     assert process.finish().code == 0
@@ -336,12 +350,13 @@ def test_R15_a_client_that_comes_while_nobody_runs_is_served_by_the_next_run(pro
 def test_R16_each_run_becomes_healthy_anew(project: Project) -> None:
     """supervision 9.1, 10.8: who waits for that once has run for good, who does each time runs again."""
     web = {
-        "run": COUNT + "sleep 0.6; exit 1",
+        "run": COUNT + "until test $(wc -l < each) -ge $(wc -l < runs); do sleep 0.02; done; exit 1",
         "restart": restart(2),
         "health": {"exec": "true", "interval": "50ms", "timeout": "5s", "ttl": "60s"},
     }
     once = {"run": "echo x >> once", "when": {"source": "web", "once": "healthy"}, "once": True}
     each = {"run": "echo x >> each", "when": {"source": "web", "each": "healthy"}}
+    (project.directory / "each").touch()
     project.write(supervise("up", {"web": web, "once": once, "each": each}, mode=KEEP))
     assert run(project, "up").code == 1
     assert [record["healthy"] for record in told(project, "health", "web")] == [True] * 3
@@ -393,7 +408,7 @@ def test_S10_restarts_checks_and_hooks_leave_vagga_with_the_descriptors_that_it_
     open_ones: list[tuple[int, int]] = []
     for number, signal_ in enumerate((signal.SIGUSR1, signal.SIGUSR2), 1):
         process.signal(signal_)
-        wait_until(lambda number=number: project.read("runs").count("\n") == 60 * number, "runs", 60)  # type: ignore[misc]
+        wait_until(lambda number=number: project.read("runs").count("\n") == 60 * number, "runs", 2 * PATIENCE)  # type: ignore[misc]
         wait_until(lambda: len(process.inits()) == 1, "all but one are gone")
         wait_until(lambda: count(project, "start") == count(project, "exit") + 1, "all of them were told")
         open_ones.append(process.descriptors_at_rest())
@@ -426,13 +441,6 @@ def test_S13_the_end_of_a_run_that_comes_late_is_not_that_of_the_next(project: P
 # --- many at once -----------------------------------------------------------------------------------------------
 
 
-def cpu(pid: int) -> float:
-    """Return the seconds of processor that a process has used."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def memory(pid: int) -> int:
     """Return the MiB of memory that a process has."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -440,37 +448,32 @@ def memory(pid: int) -> int:
 
 
 def test_S5_50_children_that_crash_at_once_and_always_keep_vagga_calm(project: Project) -> None:
-    """supervision 7.4: all of them wait, and vagga sleeps meanwhile."""
-    crash = {"run": ["false"], "restart": "always"}
+    """supervision 7.4: when all of them wait, vagga sleeps, and a stop does not wait for them."""
+    crash = {"run": ["false"], "restart": restart(least="30s", most="60s")}
     project.write(supervise("up", {f"c{number:02}": crash for number in range(50)}, mode=KEEP))
     process = begin(project, "up")
     wait_for(project, 50, "restart")
-    before, begun, small = cpu(process.pid), time.monotonic(), memory(process.pid)
-    wait_until(lambda: count(project, "restart") >= 150, "three crashes of each", 30)
-    elapsed, used = time.monotonic() - begun, cpu(process.pid) - before
-    assert used < elapsed / 2, (used, elapsed)
-    assert memory(process.pid) - small < 20
-    asked = time.monotonic()
+    process.wait_at_rest()
     process.signal(signal.SIGINT)
     assert process.finish().code == 130
-    assert time.monotonic() - asked < LATE
+    assert time_of(project, "finish") - time_of(project, "signal") < LATE
+    assert len(starts(project)) == 50
 
 
 def test_S5_50_children_that_crash_without_any_wait_can_be_stopped(project: Project) -> None:
     """supervision 7.7: whoever allows a busy loop gets one, but it obeys, and it does not grow."""
     crash = {"run": ["false"], "restart": restart(least="0", most="1ms")}
-    project.write(supervise("up", {f"c{number:02}": crash for number in range(50)}, mode=KEEP))
+    children = {f"c{number:02}": crash for number in range(50)}
+    project.write(supervise("up", children, mode=KEEP, kill_unresponsive_after=60))
     process = begin(project, "up")
-    wait_until(lambda: count(project, "exit") > 200, "crashes", 60)
+    wait_until(lambda: count(project, "exit") > 150, "crashes", 2 * PATIENCE)
     small = memory(process.pid)
-    wait_until(lambda: count(project, "exit") > 600, "more crashes", 60)
+    wait_until(lambda: count(project, "exit") > 450, "more crashes", 2 * PATIENCE)
     assert memory(process.pid) - small < 20
     everybody = set(descendants(process.pid))
-    asked = time.monotonic()
     process.signal(signal.SIGTERM)
     result = process.finish()
     assert result.code == 143
-    assert time.monotonic() - asked < 3
     assert not alive(everybody)
     assert "still alive" not in result.err
 
@@ -499,7 +502,7 @@ def test_S1_a_start_that_fails_is_tried_again_with_waits_and_says_why(
     assert [record["wait"] for record in told(project, "restart", "a")] == [0.1, 0.2]
     assert result.err.count(named) >= 3
     assert "Traceback" not in result.err
-    assert time_of(project, "finish") - float(str(failed[0]["time"])) >= 0.3
+    assert time_of(project, "finish") - float(str(failed[0]["time"])) >= 0.3 - EARLY
 
 
 def test_S1_the_program_may_come_between_two_tries(project: Project) -> None:
@@ -521,15 +524,15 @@ def test_S1_the_program_may_come_between_two_tries(project: Project) -> None:
 def test_S2_a_start_that_fails_for_good_leaves_nobody_behind(project: Project) -> None:
     """supervision 1.4, 7.6: those that run, wait for a restart, or wait for an event."""
     children = {
-        "a": {"run": COUNT + "exit 1", "restart": restart("unlimited", "20s", "20s")},
-        "b": "touch b.ready; setsid sleep 62 & exec sleep 62",
+        "a": {"run": COUNT + "exit 1", "restart": restart("unlimited", "60s", "60s")},
+        "b": "touch b.ready; setsid sleep 162 & exec sleep 162",
         "c": {"run": "touch c.ran", "when": {"source": "b", "once": "exit-success"}},
         "d": {"run": ["/no/such/program"], "depends": [{"path": "b.ready", "poll": "20ms"}, {"path": "runs"}]},
     }
     project.write(supervise("up", children))
     result = run(project, "up")
     assert result.code == 127
-    assert result.seconds < 10
+    assert result.seconds < 50
     assert "/no/such/program" in result.err
     assert not project.has("c.ran")
 

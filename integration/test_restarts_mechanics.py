@@ -10,19 +10,13 @@ import time
 
 import pytest
 
-from integration.runs import Project, alive, supervise, wait_until
+from integration.runs import PATIENCE, Project, alive, free_port, supervise, wait_until
 
 STAY = "exec sleep 60"
 
 
 def again(**keys: object) -> dict[str, object]:
     return {"limit": "unlimited", "min-wait": "10ms", "max-wait": "10ms", **keys}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def runs(project: Project) -> int:
@@ -44,7 +38,7 @@ def test_r15_a_passed_socket_stays_bound_over_restarts(project: Project) -> None
     project.write(supervise("up", {"web": web}, mode="keep-going"))
     run = project.start("up")
     wait_until(lambda: runs(project), "the first run")
-    clients = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(6)]
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(6)]
     answers = [client.recv(100) for client in clients]
     for client in clients:
         client.close()
@@ -54,7 +48,7 @@ def test_r15_a_passed_socket_stays_bound_over_restarts(project: Project) -> None
 
 
 def test_r8_a_stop_during_backoff_starts_nothing_more(project: Project) -> None:
-    web = {"run": "echo x >> runs; exit 1", "restart": again(**{"min-wait": "30s", "max-wait": "60s"})}
+    web = {"run": "echo x >> runs; exit 1", "restart": again(**{"min-wait": "60s", "max-wait": "60s"})}
     project.write(supervise("up", {"web": web}))
     run = project.start("up")
     wait_until(lambda: runs(project), "the first run")
@@ -62,7 +56,7 @@ def test_r8_a_stop_during_backoff_starts_nothing_more(project: Project) -> None:
     run.signal(signal.SIGTERM)
     result = run.finish()
     assert result.code == 143
-    assert result.seconds < 10
+    assert result.seconds < 50
     assert runs(project) == 1
 
 
@@ -76,7 +70,7 @@ def test_a_hundred_runs_leave_no_descriptor_and_no_process(project: Project, rea
     run = project.start("up")
     open_ones = []
     for expected in (5, 105):
-        wait_until(lambda expected=expected: runs(project) == expected, f"{expected} runs", 60)  # type: ignore[misc]
+        wait_until(lambda expected=expected: runs(project) == expected, f"{expected} runs", 2 * PATIENCE)  # type: ignore[misc]
         wait_until(lambda: len(run.inits()) == 1, "all but one are gone")
         open_ones.append(run.descriptors_at_rest())
         run.signal(signal.SIGUSR1)
@@ -87,7 +81,8 @@ def test_a_hundred_runs_leave_no_descriptor_and_no_process(project: Project, rea
 
 def test_s13_output_and_end_of_each_run_are_its_own(project: Project) -> None:
     """A process that an earlier run has left cannot speak any more when the next begins."""
-    run = "echo run $(wc -l < runs); echo x >> runs; (sleep 0.05; echo late) & exit $(wc -l < runs)"
+    late = "(until test $(wc -l < runs) -gt $n; do sleep 0.01; done; echo late) & "
+    run = f"echo run $(wc -l < runs); echo x >> runs; n=$(wc -l < runs); {late}exit $n"
     web = {"run": run, "restart": again(**{"limit": 3, "no-restart-on": [3]})}
     (project.directory / "runs").touch()
     project.write(supervise("up", {"web": web}, mode="keep-going"))
@@ -108,7 +103,7 @@ def test_each_run_has_fresh_namespaces(project: Project) -> None:
 def test_a_kill_reaches_the_present_run_only(project: Project) -> None:
     """A run that took too long is killed; the next one, which ends by itself, is not."""
     run = "echo x >> runs; test $(wc -l < runs) = 1 && sleep 60; sleep 0.5; echo well; exit 0"
-    web = {"run": run, "timeout": "1s", "once": True, "restart": again(**{"no-restart-on": [0]})}
+    web = {"run": run, "timeout": "3s", "once": True, "restart": again(**{"no-restart-on": [0]})}
     project.write(supervise("up", {"web": web}))
     result = project.run("up")
     assert result.code == 0, result.err
@@ -130,17 +125,20 @@ def test_s11_nothing_restarts_after_the_spawner_was_killed(project: Project) -> 
 
 
 def test_x10_a_wait_for_a_restart_stands_still_while_the_run_is_suspended(project: Project) -> None:
-    web = {"run": "echo x >> runs; exit 1", "restart": again(**{"min-wait": "700ms", "max-wait": "700ms", "limit": 1})}
+    web = {"run": "echo x >> runs; exit 1", "restart": again(**{"min-wait": "2s", "max-wait": "2s", "limit": 1})}
     project.write(supervise("up", {"web": web, "stays": STAY}, mode="keep-going"))
     run = project.start("up")
-    wait_until(lambda: runs(project) and len(run.inits()) == 1, "the first run and its end")
+    wait_until(lambda: runs(project), "the first run")
+    begun = time.monotonic()
+    wait_until(lambda: len(run.inits()) == 1, "its end")
     run.signal(signal.SIGTSTP)
     wait_until(lambda: stopped(run.pid), "the stop")
-    time.sleep(1.2)  # the wait would be over
+    suspended = time.monotonic()
+    time.sleep(1.2)
     continued = time.monotonic()
     run.signal(signal.SIGCONT)
     wait_until(lambda: runs(project) == 2, "the second run")
-    assert time.monotonic() - continued > 0.3
+    assert time.monotonic() - begun > 2 + (continued - suspended)
     run.signal(signal.SIGINT)
     run.finish()
 
@@ -201,7 +199,7 @@ def test_consul_that_is_down_disturbs_no_child_and_no_end(project: Project, numb
     run.signal(number)
     result = run.finish()
     assert result.code == 128 + number
-    assert time.monotonic() - begun < 4.5
+    assert time.monotonic() - begun < 40
 
 
 def test_a_catalog_that_dies_is_told_once_and_children_go_on(project: Project) -> None:

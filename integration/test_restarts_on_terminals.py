@@ -76,7 +76,7 @@ def test_ctrl_c_that_a_server_obeys_in_its_own_way_ends_the_run_too(
 ) -> None:
     """supervision 7.10: most servers catch the signal, and exit with 0."""
     server = {"run": f"trap '{end}' {name}; echo serves; while :; do sleep 0.02; done", "restarts": "unlimited"}
-    project.write(supervise("up", {"server": server}))
+    project.write(supervise("up", {"server": server}, kill_unresponsive_after=60))
     with Terminal(project) as terminal, unchanged(terminal):
         terminal.run("up")
         terminal.wait_for("serves")

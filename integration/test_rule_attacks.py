@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from integration.ruled import END, STAY, Server, count, finished, group, serving
-from integration.runs import Project, command_line, processes, wait_until
+from integration.runs import PATIENCE, Project, Running, command_line, descendants, wait_until
 from integration.test_probes_in_children import probers
 from vaggapy.config.rules import Consul
 from vaggapy.sandbox.channel import Channel
@@ -44,7 +44,7 @@ def test_ctrl_c_is_heard_while_starts_fail_at_once_and_are_repeated_without_a_wa
         run = project.start("up", under=FEW, stderr=file.fileno())
         wait_until(lambda: LACKING in errors.read_text(), "descriptors are exhausted")
         run.signal(signal.SIGINT)
-        assert run.finish(15).code == 130
+        assert run.finish().code == 130
     assert "internal error" not in errors.read_text()
 
 
@@ -61,7 +61,7 @@ def test_checks_that_the_machine_has_no_room_for_fail_and_the_children_go_on(pro
             end.send((error.errno, sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))))
 
     companion = start_companion(crowd)
-    wait_until(lambda: _readable(companion), "an answer", 20)
+    wait_until(lambda: _readable(companion), "an answer")
     assert companion.receive() == (24, []), "the fork is refused as usual, and signals are not left blocked"
     companion.stop(5)
 
@@ -89,7 +89,7 @@ def test_a_companion_gets_no_more_than_a_gigabyte() -> None:
 
 def test_a_check_that_the_prober_was_killed_over_is_made_again_and_has_not_failed(project: Project) -> None:
     with serving() as server:
-        page = {"http": f"http://127.0.0.1:{server.port}", "interval": "100ms", "timeout": "5s", "ttl": "1m"}
+        page = {"http": f"http://127.0.0.1:{server.port}", "interval": "100ms", "timeout": "60s", "ttl": "5m"}
         project.write(group({"a": {"run": END, "health": {**page, "on-fail": "shutdown", "threshold": 1}}}))
         run = project.start("up")
         server.wait_for(2)
@@ -124,7 +124,7 @@ def test_a_process_1_that_takes_nothing_more_does_not_hold_up_the_supervisor(pro
     before = count(project, "counted")
     wait_until(lambda: count(project, "counted") > before + 20, "a second")
     run.signal(signal.SIGTERM)
-    assert run.finish(10).code == 143
+    assert run.finish().code == 143
 
 
 def test_a_spawner_that_is_suspended_does_not_hold_up_the_end(project: Project) -> None:
@@ -133,7 +133,7 @@ def test_a_spawner_that_is_suspended_does_not_hold_up_the_end(project: Project) 
     wait_until(lambda: project.has("runs"), "the child runs")
     os.kill(run.spawner(), signal.SIGSTOP)
     run.signal(signal.SIGTERM)
-    assert run.finish(10).code == 143
+    assert run.finish().code == 143
 
 
 # --- hostile children ---------------------------------------------------------------------------------------------
@@ -141,18 +141,20 @@ def test_a_spawner_that_is_suspended_does_not_hold_up_the_end(project: Project) 
 
 def test_a_check_that_leaves_a_flood_behind_has_its_result_and_holds_up_nobody(project: Project) -> None:
     flood = "for i in 1 2 3; do setsid sh -c 'trap : TERM; while :; do cat /dev/zero; done' & done; exit 0"
-    project.write(group({"a": {"run": STAY, "health": {"exec": flood, "interval": "200ms"}}}))
+    well = {"run": "touch well; " + STAY, "when": {"source": "a", "once": "healthy"}}
+    health = {"exec": flood, "interval": "200ms", "timeout": "60s", "ttl": "5m"}
+    project.write(group({"a": {"run": STAY, "health": health}, "well": well}))
     run = project.start("up")
-    wait_until(lambda: len(run.inits()) == 1, "the child")
-    wait_until(_zeros, "the flood")
+    wait_until(lambda: project.has("well"), "a result")
+    wait_until(lambda: _zeros(run), "the flood")
     run.signal(signal.SIGTERM)
-    result = run.finish(10)
+    result = run.finish()
     assert result.code == 143
     assert "a is healthy" in result.err
 
 
-def _zeros() -> bool:
-    return sum("/dev/zero" in command_line(pid) for pid in processes()) > 3
+def _zeros(run: Running) -> bool:
+    return any("/dev/zero" in command_line(pid) for pid in descendants(run.pid))
 
 
 # --- hostile servers ----------------------------------------------------------------------------------------------
@@ -180,7 +182,7 @@ def endless(head: bytes, piece: bytes) -> Iterator[int]:
     finally:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
-        thread.join(5)
+        thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])

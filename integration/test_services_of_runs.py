@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from integration.consul_server import ConsulServer, consul, serving
-from integration.runs import Project, Running, supervise, wait_until
+from integration.runs import PATIENCE, Project, Running, supervise, wait_until
 from vaggapy.supervise.catalog_forms import service_id
 
 __all__ = ["consul"]  # a fixture
@@ -99,7 +99,7 @@ def test_h15_children_go_on_while_consul_is_away(project: Project, tmp_path: Pat
         run = registered(project, server)
         server.kill()
         server.start()
-        wait_until(lambda: server.status(own("web")) == "passing", "the registration after the return", 40)
+        wait_until(lambda: server.status(own("web")) == "passing", "the registration after the return", 2 * PATIENCE)
         (project.directory / "end").touch()
         assert run.finish().code == 0
         assert own("web") not in server.services()

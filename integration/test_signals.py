@@ -97,16 +97,20 @@ def test_X7_each_living_child_gets_the_same_signal_exactly_once(
     project: Project, number: signal.Signals, code: int
 ) -> None:
     """supervision 4.1, 3.6: sent to the supervisor only, there is no terminal that could do it."""
-    project.write(supervise("up", {"a": STUBBORN, "b": STUBBORN}, kill_unresponsive_after=1))
+    project.write(supervise("up", {"a": STUBBORN, "b": STUBBORN}, kill_unresponsive_after=60))
     run = up(project)
     run.signal(number)
     wait_until(lambda: got(project, "a", number) and got(project, "b", number), "both got it")
-    if number != HUP:
-        run.signal(number)  # kills them at once
+    passed = [number]
+    if number == HUP:  # does not hasten the end
+        run.signal(TERM)
+        passed.append(TERM)
+        wait_until(lambda: got(project, "a", *passed) and got(project, "b", *passed), "both got the next one")
+    run.signal(passed[-1])  # kills them at once
     result = run.finish()
     assert result.code == code
-    assert got(project, "a", number)
-    assert got(project, "b", number)
+    assert got(project, "a", *passed)
+    assert got(project, "b", *passed)
 
 
 def test_a_signal_goes_to_the_whole_group_of_the_command(project: Project) -> None:
@@ -150,7 +154,7 @@ def test_X2_children_that_do_not_obey_are_killed_two_seconds_later_and_named(pro
     begun = time.monotonic()
     run.signal(TERM)
     result = run.finish()
-    assert 1.95 <= time.monotonic() - begun < 6  # a busy machine may need a moment longer
+    assert 1.95 <= time.monotonic() - begun < 30
     assert result.code == 143
     assert '---------- Processes ["a", "c"] are still alive. Killing ... -----------\n' in result.err
     assert "vagga: they had 2 s to stop; " in result.err
@@ -175,7 +179,7 @@ def test_X3_when_all_have_obeyed_nothing_waits_for_the_deadline(project: Project
     begun = time.monotonic()
     run.signal(number)
     run.finish()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 40
 
 
 def test_X12_a_stopped_child_is_killed_at_the_deadline(project: Project) -> None:
@@ -302,6 +306,9 @@ def test_X17_other_signals_are_harmless(project: Project, number: signal.Signals
     assert result.err.startswith("Received SIGTERM signal.")
 
 
+SLOWLY = ["nice", "-n", "19"]
+"""Under this vagga gets hardly any time of a processor that the test wants, which so meets it in an early moment."""
+
 # --- moments ----------------------------------------------------------------------------------------------------
 
 
@@ -312,7 +319,7 @@ def test_X5_a_signal_before_the_first_start_prevents_every_start(
     """supervision 1.6: it comes while vagga still reads its file."""
     children = {f"c{n}": "touch started; exec sleep 60" for n in range(300)}  # takes a while to read
     project.write(supervise("up", children))
-    run = project.start("up")
+    run = project.start("up", under=SLOWLY)
     wait_until(lambda: handles(run.pid, HUP), "vagga has taken all signals over, SIGHUP last")
     run.signal(number)
     result = run.finish()
@@ -410,19 +417,20 @@ def test_X4_a_child_whose_start_hangs_is_killed_too(project: Project, again: boo
         f"containers:\n  many:\n    setup: [!Host]\n    volumes:\n{volumes}",
     )
     with open(project.directory / "records", "w") as records:
-        run = project.start("--status-fd", str(records.fileno()), "up", pass_fds=[records.fileno()])
+        words = ("--status-fd", str(records.fileno()), "up")
+        run = project.start(*words, pass_fds=[records.fileno()], under=SLOWLY)
     os.kill(first_child(run.spawner()), signal.SIGSTOP)
     run.signal(TERM)
     if again:
         wait_until(lambda: "SIGTERM" in project.read("records"), "the first one was taken")
         run.signal(TERM)
-    assert run.finish(10).code == 143
+    assert run.finish().code == 143
     assert not project.has("ran")
 
 
 def first_child(pid: int) -> int:
     """Return the first child of a process, without a pause between looks: it is to be caught early in its life."""
-    children, going = Path(f"/proc/{pid}/task/{pid}/children"), deadline(10)
+    children, going = Path(f"/proc/{pid}/task/{pid}/children"), deadline()
     while going():
         if found := children.read_text().split():
             return int(found[0])

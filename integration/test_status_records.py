@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from integration.runs import Project, Result, Running, alive, command, supervise, wait_until
+from integration.runs import PATIENCE, Project, Result, Running, alive, command, supervise, wait_until
 
 Record = dict[str, object]
 WAIT = "wait-all-successful"
@@ -27,7 +27,7 @@ def records(project: Project, *words: str, started: bool = False) -> Iterator[tu
         run = project.start("--status-fd", str(write), *words, pass_fds=[write])
         os.close(write)
         if started:
-            assert select.select([file], [], [], 10)[0], "no record within 10 s"
+            assert select.select([file], [], [], PATIENCE)[0], "no record"
             found.append(json.loads(file.readline()))
         yield run, found
         found += [json.loads(line) for line in file]
@@ -61,7 +61,7 @@ def test_a_whole_run_in_records(project: Project) -> None:
     assert (finish["code"], finish["cause"], finish["name"]) == (3, "exit", "b")
     times = [record["time"] for record in found]
     assert times == sorted(times, key=float)  # type: ignore[arg-type]  # numbers, as the next line shows
-    assert all(isinstance(each, float) and begun - 1 < each < begun + 20 for each in times)
+    assert all(isinstance(each, float) and begun - 1 < each < begun + 300 for each in times)
 
 
 def test_the_pids_are_those_of_the_children(project: Project) -> None:
@@ -146,10 +146,10 @@ def test_records_come_when_things_happen_not_at_the_end(project: Project) -> Non
     with open(read) as file:
         run = project.start("--status-fd", str(write), "up", pass_fds=[write])
         os.close(write)
-        assert select.select([file], [], [], 10)[0], "no record within 10 s"
+        assert select.select([file], [], [], PATIENCE)[0], "no record"
         assert json.loads(file.readline())["event"] == "start"
         (project.directory / "go").touch()
-        assert select.select([file], [], [], 10)[0], "no record within 10 s"
+        assert select.select([file], [], [], PATIENCE)[0], "no record"
         assert json.loads(file.readline())["event"] == "exit"
         assert run.finish().code == 0
 
@@ -208,7 +208,7 @@ def test_a_reader_that_does_not_read_holds_nothing_up_and_gets_the_rest_later(pr
     wait_until(lambda: project.has("ready"), "a runs")
     inits = run.inits()
     run.signal(signal.SIGTERM)
-    wait_until(lambda: not alive(inits), "a has been stopped", 3)
+    wait_until(lambda: not alive(inits), "a has been stopped")
     with open(read) as file:
         assert len(file.read(fill)) == fill
         events = [json.loads(line)["event"] for line in file]

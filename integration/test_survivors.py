@@ -16,6 +16,7 @@ import time
 import pytest
 
 from integration.runs import (
+    PATIENCE,
     Project,
     Running,
     alive,
@@ -40,26 +41,27 @@ unshare --user --map-root-user --pid --mount --fork sleep 1007 &
 STAY = "touch $VAGGA_SUBCOMMAND.ready; while :; do sleep 1008; done"
 GO = "touch $VAGGA_SUBCOMMAND.ready; until test -e go; do sleep 0.01; done; exit 6"
 LEAST = 9  # processes of a nasty child that must be there before anything is done to it
-GONE = 3.0  # seconds; the kernel needs less than a tenth of one, but other work may be in its way
 
 
-def nasty(project: Project, *words: str, **how: object) -> tuple[Running, set[int]]:
-    """Start `up` with nasty children a and b, wait until all they do is done, and return all pids of the run."""
+def nasty(project: Project, *words: str, grace: int = 1) -> tuple[Running, set[int]]:
+    """Start `up` with nasty children a and b, wait until all they do is done, and return all pids of the run.
+
+    `grace`: the seconds that they have to stop, which they never do.
+    """
     need(shutil.which("unshare") is not None, "unshare of util-linux is not installed")
-    project.write(supervise("up", {"a": NASTY + STAY, "b": NASTY + STAY, "c": GO}, kill_unresponsive_after=1))
-    run = project.start(*words, "up", **how)  # type: ignore[arg-type]  # passed on as they come
+    project.write(supervise("up", {"a": NASTY + STAY, "b": NASTY + STAY, "c": GO}, kill_unresponsive_after=grace))
+    run = project.start(*words, "up")
 
     def settled() -> bool:
         table = processes()
         below = descendants(run.pid)
         states = [table[pid][1] for pid in below if pid in table]
         nested = [pid for pid in below if "1007" in command_words(pid)]
-        return project.has("a.ready", "b.ready", "c.ready") and states.count("T") >= 4 and len(nested) >= 4
+        ready = project.has("a.ready", "b.ready", "c.ready")
+        return ready and states.count("T") >= 4 and len(nested) >= 4 and len(below) >= 2 * LEAST
 
-    wait_until(settled, "all the nasty processes are there", 20)
-    everybody = set(descendants(run.pid))
-    assert len(everybody) >= 2 * LEAST
-    return run, everybody
+    wait_until(settled, "all the nasty processes are there")
+    return run, set(descendants(run.pid))
 
 
 def command_words(pid: int) -> list[str]:
@@ -73,7 +75,7 @@ def command_words(pid: int) -> list[str]:
 
 def assert_gone(everybody: set[int]) -> None:
     """Assert that of these processes none is left, or will be in a moment."""
-    wait_until(lambda: not alive(everybody), "nobody is left", GONE)
+    wait_until(lambda: not alive(everybody), "nobody is left")
 
 
 # --- ordinary ends ----------------------------------------------------------------------------------------------
@@ -101,7 +103,7 @@ def test_S7_after_a_signal_nobody_is_left(project: Project, number: signal.Signa
 
 def test_X4_after_two_signals_nobody_is_left(project: Project) -> None:
     """supervision 4.2."""
-    run, everybody = nasty(project)
+    run, everybody = nasty(project, grace=60)
     run.signal(signal.SIGTERM)
     wait_until(lambda: len(run.inits()) == 2, "c has obeyed, so the signal has come")
     run.signal(signal.SIGINT)
@@ -115,7 +117,7 @@ def test_S7_what_a_command_leaves_behind_when_it_ends_goes_with_it(project: Proj
     project.write(supervise("up", {"a": NASTY + "echo main is done; exit 4"}, kill_unresponsive_after=60))
     result = project.run("up")
     assert (result.code, result.out) == (4, "main is done\n")
-    assert result.seconds < 10
+    assert result.seconds < 50
 
 
 # --- kill -9 ----------------------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ def test_S7_what_a_command_leaves_behind_when_it_ends_goes_with_it(project: Proj
 def test_X11_the_supervisor_is_killed(project: Project, words: list[str]) -> None:
     run, everybody = nasty(project, *words)
     run.signal(signal.SIGKILL)
-    run.process.wait(5)
+    run.process.wait(PATIENCE)
     assert_gone(everybody)
     run.finish()
 
@@ -135,7 +137,7 @@ def test_X11_the_supervisor_is_killed_while_it_is_stopped_and_its_children_are_t
     run.signal(signal.SIGTSTP)
     wait_until(lambda: processes()[run.pid][1] == "T", "vagga is suspended")
     run.signal(signal.SIGKILL)
-    run.process.wait(5)
+    run.process.wait(PATIENCE)
     assert_gone(everybody)
     run.finish()
 
@@ -155,7 +157,7 @@ def test_X11_the_spawner_is_killed(project: Project) -> None:
 
 def test_X11_the_spawner_is_killed_while_the_run_is_stopping(project: Project) -> None:
     """supervision 3.1, 3.10, 5.2."""
-    run, everybody = nasty(project)
+    run, everybody = nasty(project, grace=60)
     spawner = run.spawner()
     run.signal(signal.SIGTERM)
     wait_until(lambda: len(run.inits()) == 2, "c has obeyed")
@@ -191,7 +193,7 @@ def test_X11_the_supervisor_is_killed_while_its_spawner_and_a_pid_1_are_stopped(
     for pid in (*run.inits(), run.spawner()):
         os.kill(pid, signal.SIGSTOP)
     run.signal(signal.SIGKILL)
-    run.process.wait(5)
+    run.process.wait(PATIENCE)
     assert_gone(everybody)
     run.finish()
 
@@ -223,11 +225,11 @@ def test_X11_killed_at_a_random_moment(project: Project, phase: str, victim: str
         seen = set(descendants(run.pid))
         if victim == "supervisor":
             run.signal(signal.SIGKILL)
-            run.process.wait(5)
+            run.process.wait(PATIENCE)
         else:
             for pid in run.spawners():
                 os.kill(pid, signal.SIGKILL)
-        result = run.finish(10)
+        result = run.finish()
         assert_gone(seen)
         assert result.code in (-signal.SIGKILL, 124, 143), result
         assert "Traceback" not in result.err

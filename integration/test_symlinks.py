@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import Project, Result, command, need
+from integration.runs import PATIENCE, Project, Result, command, need
 
 COMMANDS = (
     command("echo-it", ["echo", "it:"], symlink_name="it")
@@ -38,7 +38,7 @@ def call(project: Project, words: Sequence[str], cwd: Path | None = None) -> Res
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=PATIENCE,
     )
     return Result(ran.returncode, ran.stdout, ran.stderr, 0)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import shutil
 import signal
 import termios
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import Project, deadline, descendants, need, processes, wait_until
+from integration.runs import Project, deadline, descendants, need, processes, supervise, wait_until
 from integration.terminals import BASH, CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z, PROMPT, Terminal, unchanged
 
 PYTHON = shutil.which("python3", path="/usr/bin:/bin") or ""
@@ -34,10 +35,14 @@ def script(project: Project, text: str) -> None:
 
 def pid_one(terminal: Terminal) -> int:
     """Return the pid of the only child's PID 1."""
-    (spawner,) = children(terminal.pid)
-    terminal.until(lambda: children(spawner), "PID 1")
-    (init,) = children(spawner)
-    return init
+    found: list[int] = []
+
+    def look() -> bool:
+        found[:] = [below for pid in children(terminal.pid) for below in children(pid)]
+        return len(found) == 1
+
+    terminal.until(look, "PID 1")
+    return found[0]
 
 
 def children(pid: int) -> list[int]:
@@ -313,14 +318,16 @@ def test_the_terminal_is_restored_after_a_failed_start(project: Project) -> None
 
 def test_X4_keys_count_as_signals_once_the_run_is_stopping(project: Project) -> None:
     """Supervision 4.2: the first Ctrl+C after a TERM is the second signal, so it kills at once."""
-    command(project, "    run: \"trap 'echo termed' TERM INT; echo ready; while :; do sleep 0.05; done\"\n")
+    run = "trap 'echo termed' TERM INT; echo ready; while :; do sleep 0.05; done"
+    project.write(supervise("c", {"c": run}, kill_unresponsive_after=60))
     with Terminal(project) as terminal, unchanged(terminal):
         terminal.run("c")
+        terminal.wait_raw()
         terminal.wait_for("ready")
         terminal.signal(signal.SIGTERM)
         terminal.wait_for("termed")
         terminal.type(CTRL_C)
-        assert terminal.end(seconds=1.5) == 143
+        assert terminal.end(seconds=40) == 143
 
 
 def test_the_deadline_kills_what_does_not_stop(project: Project) -> None:
@@ -369,8 +376,11 @@ def test_a_terminal_that_does_not_control_the_session_works_too(project: Project
         wait_until(lambda: not termios.tcgetattr(master)[3] & termios.ICANON, "the terminal is raw")
         os.write(master, b"hello\r")
         seen = b""
-        while b"got hello" not in seen:
-            seen += os.read(master, 1000)
+        going = deadline()
+        while b"got hello" not in seen and going():
+            if select.select([master], [], [], 0.1)[0]:
+                seen += os.read(master, 1000)
+        assert b"got hello" in seen
         assert run.finish().code == 0
         assert termios.tcgetattr(master)[3] & termios.ICANON
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.runs import VAGGA, Project, command_line, descendants, need, processes, wait_until
+from integration.runs import PATIENCE, VAGGA, Project, command_line, descendants, need, processes, wait_until
 
 PROMPT = "prompt>"
 LOOP = '"echo $VAGGA_SUBCOMMAND is ready; while :; do sleep 0.05; done"'
@@ -37,7 +37,7 @@ class Tmux:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, (words, done.stderr)
@@ -106,7 +106,7 @@ def tmux(project: Project, tmp_path: Path) -> Iterator[Tmux]:
 def vaggas(project: Project) -> list[int]:
     """Return the processes of vagga that run in the project."""
     found = []
-    for pid in processes():
+    for pid in descendants(os.getpid()):  # other tests have theirs
         try:
             inside = os.readlink(f"/proc/{pid}/cwd") in (str(project.directory), "/work")
         except OSError:
@@ -159,8 +159,10 @@ def test_X9_a_closed_window_leaves_nothing(project: Project, tmux: Tmux) -> None
     tmux.open("two")
     tmux.enter("one", "vagga full --exclude web; echo code=$?")
     tmux.enter("two", "vagga full --only web db; echo code=$?")
-    tmux.wait_for("one", "worker | worker is ready")
-    tmux.wait_for("two", "web | web is ready")
+    for name in ("db    ", "worker"):
+        tmux.wait_for("one", f"{name} | {name.strip()} is ready")
+    for name in ("db ", "web"):
+        tmux.wait_for("two", f"{name} | {name.strip()} is ready")
     both = len(vaggas(project))
     assert both
     tmux.close("two")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 
 import pytest
 
-from integration.runs import Project, Running, alive, descendants, supervise, user_namespace, wait_until
+from integration.runs import (
+    PATIENCE,
+    Project,
+    Running,
+    alive,
+    descendants,
+    free_port,
+    supervise,
+    user_namespace,
+    wait_until,
+)
 
 NAMES = ("db", "web", "worker")
 LOOK = "me=$VAGGA_SUBCOMMAND; readlink /proc/self/ns/pid > $me.pid; ls /tmp > $me.tmp; touch /tmp/$me; "
@@ -16,10 +25,7 @@ LOOK = "me=$VAGGA_SUBCOMMAND; readlink /proc/self/ns/pid > $me.pid; ls /tmp > $m
 
 def project_of_three(project: Project) -> None:
     run = LOOK + "touch $VAGGA_SUBCOMMAND.ready; exec sleep 60"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    children = {"db": run, "web": {"run": run, "pass_tcp_socket": port}, "worker": run}
+    children = {"db": run, "web": {"run": run, "pass_tcp_socket": free_port()}, "worker": run}
     project.write(supervise("up", children, kill_unresponsive_after=30))
 
 
@@ -53,8 +59,8 @@ def test_G9_the_end_of_one_is_nothing_to_the_other(project: Project, which: int,
     ended, other = runs[which], runs[1 - which]
     gone, stays = set(descendants(ended.pid)), set(descendants(other.pid))
     ended.signal(number)
-    ended.process.wait(10)
-    wait_until(lambda: not alive(gone), "all of one run are gone", 3)
+    ended.process.wait(PATIENCE)
+    wait_until(lambda: not alive(gone), "all of one run are gone")
     ended.finish()
     assert set(alive(stays)) == stays
     other.signal(signal.SIGINT)

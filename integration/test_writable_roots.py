@@ -41,7 +41,7 @@ def text(name: str, run: str, mode: str = "transient") -> str:
 def test_what_a_command_writes_into_its_root_is_forgotten(small: Project, mode: str, under: tuple[str, ...]) -> None:
     need(not under or can_nest(), "unshare")
     small.write(text("x", CHANGES, mode), C)
-    assert small.run("_build", "c", seconds=60, under=under).code == 0
+    assert small.run("_build", "c", under=under).code == 0
     before = state(root(small))
     for _ in range(2):
         result = small.run("x", under=under)
@@ -56,7 +56,7 @@ def test_what_a_command_writes_into_its_root_is_forgotten(small: Project, mode: 
 
 def test_run_with_W_has_a_root_that_forgets_and_without_it_one_that_refuses(small: Project) -> None:
     small.write(text("x", "true"), C)
-    result = small.run("_run", "-W", "c", "sh", "-c", "touch /made && ls /made", seconds=60)
+    result = small.run("_run", "-W", "c", "sh", "-c", "touch /made && ls /made")
     assert (result.code, result.out) == (0, "/made\n"), result.err
     assert small.run("_run", "--writable", "c", "ls", "/made").code == 1
     result = small.run("_run", "c", "touch", "/made")
@@ -66,7 +66,7 @@ def test_run_with_W_has_a_root_that_forgets_and_without_it_one_that_refuses(smal
 def test_two_at_once_do_not_see_each_other(small: Project) -> None:
     wait = "while ! test -e /work/a -a -e /work/b; do sleep 0.02; done; ls /mine"
     small.write(text("x", "true"), C)
-    assert small.run("_build", "c", seconds=60).code == 0
+    assert small.run("_build", "c").code == 0
     both = [
         small.start("_run", "-W", "c", "sh", "-c", f"mkdir /mine; touch /mine/{name} /work/{name}; {wait}")
         for name in ("a", "b")
@@ -82,7 +82,7 @@ def test_two_children_of_one_supervise_do_not_see_each_other(small: Project) -> 
     child = f"      NAME: !Command\n        container: c\n        write-mode: transient\n        run: {run!r}\n"
     children = child.replace("NAME", "a") + child.replace("NAME", "b")
     small.write(f"  two: !Supervise\n    mode: wait-all-successful\n    children:\n{children}", C)
-    assert small.run("two", seconds=60).code == 0
+    assert small.run("two").code == 0
     assert (small.read("saw-a"), small.read("saw-b")) == ("a\n", "b\n")
 
 
@@ -95,7 +95,7 @@ def test_volumes_are_mounted_in_a_writable_root_and_their_mount_points_made(smal
         + f"    volumes: {volumes}\n",
         C,
     )
-    result = small.run("x", seconds=60)
+    result = small.run("x")
     assert (result.code, result.out.split()) == (0, ["image", "here", "this"]), result.err
     assert (small.directory / ".vagga/.volumes/data/x").exists()
     assert not (root(small) / "no").exists()
@@ -108,7 +108,7 @@ def test_ids_of_files_and_of_programs_are_kept_in_a_writable_root(small: Project
         text("x", "stat -c %u:%g /owned /; touch /owned /mine/x && stat -c %u /mine/x") + "    user-id: 5\n",
         containers(container("c", ROOT, f"!Sh '{setup}'")),
     )
-    result = small.run("x", seconds=60)
+    result = small.run("x")
     assert (result.code, result.out.split()) == (0, ["5:6", "0:0", "5"]), result.err
 
 
@@ -125,7 +125,7 @@ def test_a_host_container_is_never_writable(small: Project) -> None:
 
 def test_the_project_and_the_writable_root_are_different_things(small: Project) -> None:
     small.write(text("x", "touch /work/kept /forgotten"), C)
-    result = small.run("x", seconds=60)
+    result = small.run("x")
     assert result.code == 0, result.err
     assert small.has("kept")
     assert not (root(small) / "forgotten").exists()
