@@ -178,7 +178,8 @@ def test_N10_30_children_with_rules_and_64_descriptors_are_told_and_hang_nowhere
     process = begin(project, "up", under=["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"])
     # Each of those for which there is no room fails twice.
     wait_until(lambda: told(project, "exit", cause="not-started"), "those without room")
-    wait_until(lambda: told(project, "health", healthy=True), "those with room")
+    # For a check there may be room or not: the children may have taken all that there is.
+    wait_until(lambda: told(project, "health"), "the health of those with room")
     process.signal(TERM)
     result = process.finish()
     assert result.code == 143, result.err[-500:]
