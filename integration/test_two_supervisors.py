@@ -24,7 +24,7 @@ LOOK = "me=$VAGGA_SUBCOMMAND; readlink /proc/self/ns/pid > $me.pid; ls /tmp > $m
 
 
 def project_of_three(project: Project) -> None:
-    run = LOOK + "touch $VAGGA_SUBCOMMAND.ready; exec sleep 60"
+    run = LOOK + ": > $VAGGA_SUBCOMMAND.ready; exec sleep 60"  # no process but this one is left then
     children = {"db": run, "web": {"run": run, "pass_tcp_socket": free_port()}, "worker": run}
     project.write(supervise("up", children, kill_unresponsive_after=30))
 
