@@ -209,7 +209,8 @@ def test_a_full_storage_is_told_in_one_line_and_the_root_before_it_stays(
     assert done.returncode == 0, done
     assert done.stdout == "x\ncode 121\nx\n", done
     ours = [line for line in done.stderr.splitlines() if line.endswith("]") and line.startswith("vagga:")]
-    errors = [line for line in ours if not line.startswith("vagga: c: [")]
+    # What the step itself says of the full disk may find no room in its log, either.
+    errors = [line for line in ours if not line.startswith("vagga: c: [") and not line.endswith("[output-lost]")]
     assert len(errors) == 1 and "internal error" not in done.stderr, done.stderr
 
 

@@ -416,16 +416,31 @@ def test_X4_a_child_whose_start_hangs_is_killed_too(project: Project, again: boo
         "      a: !Command\n        container: many\n        run: touch ran; sleep 60\n",
         f"containers:\n  many:\n    setup: [!Host]\n    volumes:\n{volumes}",
     )
-    with open(project.directory / "records", "w") as records:
-        words = ("--status-fd", str(records.fileno()), "up")
-        run = project.start(*words, pass_fds=[records.fileno()], under=SLOWLY)
-    os.kill(first_child(run.spawner()), signal.SIGSTOP)
+    run = caught_early(project)
     run.signal(TERM)
     if again:
         wait_until(lambda: "SIGTERM" in project.read("records"), "the first one was taken")
         run.signal(TERM)
     assert run.finish().code == 143
     assert not project.has("ran")
+
+
+def caught_early(project: Project) -> Running:
+    """Start `up`, and stop the PID 1 of its child before there is a program; where that came too late, start again."""
+    going = deadline()
+    while going():
+        with open(project.directory / "records", "w") as records:
+            words = ("--status-fd", str(records.fileno()), "up")
+            run = project.start(*words, pass_fds=[records.fileno()], under=SLOWLY)
+        init = first_child(run.spawner())
+        os.kill(init, signal.SIGSTOP)
+        wait_until(lambda init=init: processes()[init][1] == "T", "PID 1 stands still")  # type: ignore[misc]
+        if not descendants(init):
+            return run
+        run.signal(signal.SIGKILL)
+        run.finish()
+        (project.directory / "ran").unlink(missing_ok=True)
+    pytest.fail("the child always began before it was stopped")
 
 
 def first_child(pid: int) -> int:
