@@ -50,6 +50,14 @@ def begun(terminal: Terminal, children: int, *words: str) -> None:
     terminal.wait_for("ready", children)
 
 
+def suspended(terminal: Terminal, project: Project) -> None:
+    """Start `up` with two children, and suspend it in the pause."""
+    begun(terminal, 2)
+    ends(terminal, project)
+    terminal.type(CTRL_Z)
+    assert terminal.stopped() == signal.SIGTSTP
+
+
 # --- how a pause ends -------------------------------------------------------------------------------------------
 
 
@@ -187,10 +195,7 @@ def test_ctrl_z_in_the_pause_suspends_and_fg_asks_again(project: Project) -> Non
     """supervision 16.6."""
     project.write(supervise("up", {"web": failing(), "db": POLITE}))
     with Terminal(project) as terminal, unchanged(terminal):
-        begun(terminal, 2)
-        ends(terminal, project)
-        terminal.type(CTRL_Z)
-        assert terminal.stopped() == signal.SIGTSTP
+        suspended(terminal, project)
         terminal.fg()
         terminal.wait_for(ASK, 2)
         terminal.type("\r")
@@ -219,10 +224,7 @@ def test_a_paused_run_goes_behind_and_comes_back(project: Project) -> None:
     """supervision 16.6."""
     project.write(supervise("up", {"web": failing(), "db": POLITE}))
     with Terminal(project) as terminal, unchanged(terminal):
-        begun(terminal, 2)
-        ends(terminal, project)
-        terminal.type(CTRL_Z)
-        assert terminal.stopped() == signal.SIGTSTP
+        suspended(terminal, project)
         terminal.bg()
         terminal.wait_for(BEHIND)
         terminal.fg()

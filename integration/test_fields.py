@@ -8,7 +8,7 @@ import pytest
 
 from integration.builds import small
 from integration.builds import write as build
-from integration.runs import Project, command, free_port
+from integration.runs import Project, command, free_port, need
 
 __all__ = ["small"]
 ANSWER = """
@@ -26,7 +26,7 @@ def port_at(family: int, address: str) -> int:
         with socket.socket(family) as probe:
             probe.bind((address, port))
     except OSError as error:
-        pytest.skip(f"{address}: {error}")
+        need(False, f"{address}: {error}")
     return port
 
 

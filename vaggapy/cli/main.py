@@ -393,11 +393,9 @@ def _read_arguments(
 
         parsed = options.parse(command, words)
         asked = Asked(parsed.help, variables=parsed.variables)
-        return (
-            asked
-            if single or parsed.help
-            else _select(command, argv.Selection(parsed.only, parsed.exclude, debug=parsed.debug), asked)
-        )
+        if single or parsed.help:
+            return asked
+        return _select(command, argv.Selection(parsed.only, parsed.exclude, debug=parsed.debug), asked)
     if isinstance(command, SingleCommand):
         arguments, wants_help = argv.parse_command(command.name, command.program.accepts_arguments, words)
         return Asked(_help_of(command) if wants_help else "", arguments)

@@ -461,8 +461,10 @@ def _somebody_but(groups: Collection[int]) -> bool:
 
     A check that takes its time must not hold up the end of what it looks at; one that left its group may.
     """
-    if not groups or not _signal_everybody(0):
-        return _signal_everybody(0)
+    if not _signal_everybody(0):
+        return False
+    if not groups:
+        return True
     try:
         if os.readlink("/proc/self") != "1":
             return True  # the outer /proc: it does not show who is here
